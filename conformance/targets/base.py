@@ -1,0 +1,156 @@
+"""What every target offers the engine: pairs of endpoints, an agent for the application's calls, perhaps an oracle.
+
+Imports only the wire's protocols; errors are split by blame: `TargetError` is a target that can't be used as asked
+(told in one line before any case runs), everything else that escapes is a fault of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from conformance.wire.base import Barrier, Calibration, Wire
+
+IpVersion = Literal[4, 6]
+Link = Literal["quick-ack", "delayed-ack"]
+
+
+class TargetError(Exception):
+    """The target, or the machine, cannot do what was asked: the message says what, and what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """One pair of endpoints; addresses are 4 or 16 octets in network order."""
+
+    version: IpVersion
+    tester: bytes
+    target: bytes
+    tester_port: int
+    target_port: int
+
+
+class Outcome(NamedTuple):
+    """How a call ended: `error` is the errno's name, or None and `value` is what the call returned."""
+
+    value: object = None
+    error: str | None = None
+
+
+class Pending(Protocol):
+    """A call that has not ended yet."""
+
+    def poll(self) -> Outcome | None:
+        """Try once more without waiting; None while it is still pending."""
+
+    async def wait(self, timeout: float) -> Outcome | None:
+        """Wait up to `timeout` seconds for the outcome; None when it is still pending then."""
+
+    def cancel(self) -> None:
+        """Give the call up and forget it; the socket stays as it is."""
+
+
+class AgentSocket(Protocol):
+    """A socket of the application on the target. Every verb answers at once, with an Outcome or a Pending."""
+
+    def listen(self, backlog: int) -> Outcome:
+        """Bind to the pair's target address and port, and listen. SO_REUSEADDR is set."""
+
+    def accept(self) -> Outcome | Pending:
+        """The value is `(AgentSocket, peer address octets, peer port)`."""
+
+    def connect(self) -> Outcome | Pending:
+        """Bind to the pair's target address and port and connect to the tester's; the value is None."""
+
+    def send(self, data: bytes, *, urgent: bool = False, wait: bool = True) -> Outcome | Pending:
+        """The value is the number of octets taken; pending until all are, unless `wait` is false."""
+
+    def recv(self, count: int, *, urgent: bool = False, wait: bool = True) -> Outcome | Pending:
+        """The value is the octets read: up to `count`, at least one, or b"" at end of file.
+
+        With `wait` false an empty buffer is the error EAGAIN.
+        """
+
+    def shutdown(self, how: Literal["rd", "wr", "rdwr"]) -> Outcome:
+        """Shut one or both directions."""
+
+    def close(self) -> Outcome:
+        """Close; the kernel goes on by itself (orphan)."""
+
+    def abort(self) -> Outcome:
+        """Close with SO_LINGER on and 0 seconds: the ABORT call of RFC 9293 3.10.5."""
+
+    def exit(self) -> Outcome | Pending:
+        """Hand the socket to a process of its own, which then exits: the only holder of the socket is gone."""
+
+    def setsockopt(self, name: str, value: int | tuple[int, int]) -> Outcome:
+        """`name` as in the C headers (SO_LINGER takes on, seconds). Unknown names are the error ENOPROTOOPT."""
+
+    def getsockopt(self, name: str) -> Outcome:
+        """The value is an int."""
+
+    def poll(self) -> Outcome:
+        """The value is a frozenset of the names IN, OUT, PRI, ERR, HUP, RDHUP that are ready now."""
+
+    def atmark(self) -> Outcome:
+        """The value is 1 when the next octet to be read is at the urgent mark, else 0 (SIOCATMARK)."""
+
+    def dispose(self) -> None:
+        """Free the socket without leaving anything of it behind on the wire beyond a RST; never raises."""
+
+
+class Oracle(Protocol):
+    """The target's own word on a connection's state."""
+
+    def state(self, pair: Endpoints) -> str:
+        """The state's RFC name (`SYN-RECEIVED`), `LISTEN` when only a listener is there, `CLOSED` when nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a target can do; what a case needs beyond it makes the case UNSUPPORTED."""
+
+    ip: frozenset[IpVersion] = frozenset({4, 6})
+    verbs: frozenset[str] = frozenset()
+    links: frozenset[Link] = frozenset({"quick-ack"})
+    options: frozenset[str] = frozenset()
+    """TCP options that it negotiates: mss wscale sackOK ts."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Settings that a case may need, and their value on this target: `syncookies: never`."""
+    challenge_interval: float = 0.0
+    """Seconds between two challenge-type ACKs of one connection (RFC 5961 section 7), 0 when not limited."""
+    msl: float = 120.0
+    """Maximum segment lifetime in seconds that the stack claims (RFC 9293 3.4.2: 2 minutes)."""
+
+
+class Target(Protocol):
+    """A stack under test."""
+
+    name: str
+    wire: Wire
+    barrier: Barrier
+    calibration: Calibration
+    capabilities: Capabilities
+    oracle: Oracle | None
+
+    def describe(self) -> dict[str, object]:
+        """For the report's header: kernel, addresses, every setting that touches a verdict."""
+
+    def open_pair(self, version: IpVersion, link: Link) -> Endpoints:
+        """A pair with a tester address, and a target port, that no other live case uses."""
+
+    def sibling_pair(self, pair: Endpoints, *, same_target_port: bool) -> Endpoints:
+        """A further pair from the same tester address: another tester port, and perhaps another target port."""
+
+    def release(self, pair: Endpoints) -> None:
+        """Give the address and the port back; they rest in quarantine before they are used again."""
+
+    def socket(self, pair: Endpoints) -> AgentSocket:
+        """A fresh socket of the application for this pair."""
+
+    def health(self) -> dict[str, int]:
+        """Counters whose rise makes silences doubtful: wire drops, TCPTimeWaitOverflow, ListenDrops, ..."""
+
+    def close(self) -> None:
+        """Tear everything down; nothing of it is left behind. Safe to call twice."""
