@@ -1,0 +1,1 @@
+"""The one loop that runs a case against wire, target and clock, and yields a Result."""
