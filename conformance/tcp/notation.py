@@ -29,7 +29,7 @@ from conformance.tcp.segment import FLAG_BITS, flag_names
 
 NUMBER_FIELDS = frozenset("seq ack win urg doff reserved sport dport ttl tos id flow frag".split())
 WORD_FIELDS = {
-    "sum": ("bad", "good", "zero"),
+    "sum": ("bad", "good"),
     "ecn": ("ce", "ect0", "ect1", "not"),
     "df": ("0", "1"),
     "from": ("target", "broadcast", "multicast", "unspecified", "loopback"),

@@ -21,7 +21,8 @@ def flag_names(bits: int) -> str:
 class Segment:
     """One segment. Numbers are absolute; `time` is in ns of CLOCK_REALTIME; `win` is the raw field.
 
-    `checksum_ok` is what the receiver of it would find; `options` are as decoded, padding included.
+    `checksum_ok` is what the receiver of it would find; `options` are as decoded, padding included; a `doff` of 0 is
+    the right one when the segment is sent.
     """
 
     flags: int
@@ -33,7 +34,7 @@ class Segment:
     urg: int = 0
     sport: int = 0
     dport: int = 0
-    doff: int = 5
+    doff: int = 0
     reserved: int = 0
     checksum_ok: bool = True
     ttl: int = 64
