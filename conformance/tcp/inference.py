@@ -1,0 +1,382 @@
+"""Which state is the target in? Segments so far -> the states still possible -> the probe that tells the rest apart.
+
+`identify` (with the segments so far) and `identify_stranger` (without any history) are generators: they yield a Probe
+to send or a Listen to wait for, are sent the segments that came, and return a Conclusion. They know no clock, no
+wire, no call of the application. Replies are predicted by the event table of `states`; the probes are those of
+catalogue/states.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from conformance.tcp import states as st
+from conformance.tcp.segment import ACK, FIN, RST, SYN, Segment, flag_names
+from conformance.tcp.sequence import add, at_or_before, before, distance
+from conformance.tcp.states import Reply, State, View
+from conformance.tcp.tcb import TCB
+
+LISTEN_LEAST = 1.3
+"""Seconds after the last copy in which a repeat must come: RFC 6298's minimum of 1 s, and a margin."""
+LISTEN_UNKNOWN = 3.5
+"""Seconds to listen where no timing is known: the initial RTO of 1 s (or 3 s after a lost SYN), and a margin."""
+LISTEN_FACTOR = 2.2
+"""A repeat follows within twice the gap before (RFC 6298 section 5.5), and a margin."""
+
+
+class Probe(NamedTuple):
+    """A segment to send only to learn the state. `stamp`: carry a current TSval where timestamps are on."""
+
+    name: str
+    flags: int
+    seq: int
+    ack: int = 0
+    payload: bytes = b""
+    throttled: bool = True
+    """Its answer is an acknowledgement that a stack may rate-limit (RFC 5961 section 7)."""
+    disturbs: bool = False
+
+
+class Listen(NamedTuple):
+    """Send nothing for `seconds` since the last copy of anything repeated; a repeat ends it early."""
+
+    seconds: float
+    name: str = "P7"
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """The states that the replies leave possible, and how they were told apart."""
+
+    possible: frozenset[State]
+    evidence: tuple[str, ...] = ()
+    disturbed: bool = False
+
+
+Action = Probe | Listen
+Inquiry = Generator[Action, Sequence[Segment], Conclusion]
+
+
+class Hypothesis(NamedTuple):
+    """The target is in `state`, with these two numbers."""
+
+    state: State
+    snd_nxt: int
+    rcv_nxt: int
+
+
+Answer = tuple[object, ...]
+_SILENCE: Answer = ("nothing",)
+
+
+def _answer(reply: Reply, hypothesis: Hypothesis, probe: Probe) -> Answer:
+    if reply is Reply.ACK:
+        return ("ACK", hypothesis.snd_nxt, hypothesis.rcv_nxt)
+    if reply is Reply.RST_OF_ACK:
+        return ("RST", probe.ack)
+    if reply is Reply.RST_ACK:
+        return ("RST,ACK",)
+    if reply is Reply.SYN_ACK:
+        return ("SYN,ACK",)
+    return _SILENCE
+
+
+def _read(segment: Segment) -> Answer:
+    flags = segment.flags
+    if flags & RST:
+        return ("RST,ACK",) if flags & ACK else ("RST", segment.seq)
+    if flags & SYN:
+        return ("SYN,ACK",) if flags & ACK else ("SYN",)
+    return ("ACK", segment.seq, segment.ack)
+
+
+def _predict(hypothesis: Hypothesis, probe: Probe, view: View) -> tuple[set[Answer], set[Answer], bool]:
+    """Foretold answers, answers of known stacks, and whether the probe moves this state."""
+    own = View(
+        min(view.snd_una, hypothesis.snd_nxt, key=lambda n: distance(view.snd_una, n)),
+        hypothesis.snd_nxt,
+        hypothesis.rcv_nxt,
+        max(view.rcv_wnd, 1),
+        view.iss,
+        view.max_wnd,
+    )
+    segment = Segment(probe.flags, probe.seq, probe.ack, payload=probe.payload)
+    foretold: set[Answer] = set()
+    known: set[Answer] = set()
+    moves = False
+    for outcome in st.arrive(hypothesis.state, st.classify(segment, own)):
+        (foretold if outcome.foretold else known).add(_answer(outcome.reply, hypothesis, probe))
+        moves = moves or (outcome.foretold and outcome.to is not hypothesis.state)
+    return foretold, known, moves
+
+
+def hypotheses(tcb: TCB) -> list[Hypothesis]:
+    """What the segments so far leave possible. CLOSED and LISTEN always are: a TCB can vanish unseen."""
+    ends = tcb.snd_nxt
+    possible = [Hypothesis(State.CLOSED, 0, 0), Hypothesis(State.LISTEN, 0, 0)]
+    if tcb.iss is None:
+        return possible
+    if tcb.target_only_syn and (tcb.last_ack is None or not tcb.synchronized):
+        possible.append(Hypothesis(State.SYN_SENT, ends, tcb.rcv_nxt))
+        if not tcb.synchronized:
+            return possible
+    taken = tcb.rcv_nxt
+    before_fin = taken if tcb.peer_fin is None else tcb.peer_fin
+    counted = tcb.peer_fin is not None and tcb.last_ack is not None and before(tcb.peer_fin, tcb.last_ack)
+    spoke = tcb.fin_seq is not None or distance(tcb.iss, tcb.snd_nxt) > 1
+    heard = tcb.last_ack is not None and before(add(tcb.irs, 1), tcb.last_ack)
+    if not spoke and not heard:
+        possible.append(Hypothesis(State.SYN_RECEIVED, ends, add(tcb.irs, 1)))
+    for state in st.SYNCHRONIZED:
+        if (state in st.OWN_FIN_SENT) != (tcb.fin_seq is not None):
+            continue
+        if state in st.PEER_FIN_TAKEN:
+            if tcb.peer_fin is None:
+                continue
+            if state is State.CLOSING and _fin_counts_ours(tcb):
+                continue
+            if state is State.LAST_ACK and not _fin_counts_ours(tcb):
+                continue
+            possible.append(Hypothesis(state, ends, taken))
+        elif not counted:
+            possible.append(Hypothesis(state, ends, before_fin))
+    return possible
+
+
+def _fin_counts_ours(tcb: TCB) -> bool:
+    """The target's first FIN acknowledged ours already: it came from CLOSE-WAIT (states.yaml, LAST-ACK)."""
+    return tcb.peer_fin is not None and tcb.first_fin_ack is not None and before(tcb.peer_fin, tcb.first_fin_ack)
+
+
+def _probes(tcb: TCB) -> list[Probe]:
+    last, una = tcb.rcv_nxt, tcb.snd_una
+    counted = tcb.peer_fin is not None and tcb.last_ack is not None and before(tcb.peer_fin, tcb.last_ack)
+    old = add(last, -1)
+    found: list[Probe] = []
+    if counted:
+        found.append(Probe("P5", FIN | ACK, old, una, throttled=False))
+    elif tcb.peer_fin is None and not tcb.target_only_syn:
+        found.append(Probe("P10", ACK, old, una, b"\0", throttled=False))
+    found += [
+        Probe("P4", ACK, last, add(tcb.snd_nxt, 1000)),
+        Probe("P1", ACK, old, una),
+        Probe("P3", ACK, tcb.irs, add(tcb.iss or 0, 1)),
+        Probe("P2", 0, last, throttled=False),
+    ]
+    return found
+
+
+@dataclass
+class _Sieve:
+    """The hypotheses left, and why the others went."""
+
+    left: list[Hypothesis]
+    evidence: list[str] = field(default_factory=list)
+    answered: bool = False
+
+    def states(self) -> frozenset[State]:
+        return frozenset(h.state for h in self.left)
+
+    def repeated(self, segments: Iterable[Segment], tcb: TCB) -> bool:
+        """Keep what repeats such a segment, if one came; True when one did."""
+        for segment in segments:
+            again = segment.flags & (SYN | FIN)
+            if not again and segment.payload and tcb.fin_seq is not None:
+                again = FIN
+            if again and not segment.flags & RST:
+                kept = [h for h in self.left if st.REPEATS.get(h.state, 0) & (SYN | FIN) == again & (SYN | FIN)]
+                if again & SYN:
+                    kept = [h for h in kept if bool(st.REPEATS[h.state] & ACK) == bool(segment.flags & ACK)]
+                self.left = kept
+                self.evidence.append(f"{flag_names(segment.flags)} repeated")
+                return True
+        return False
+
+
+def _select(left: list[Hypothesis], probes: list[Probe], view: View, answered: bool) -> Probe | None:
+    for probe in probes:
+        seen: dict[Answer, int] = {}
+        moved = False
+        for hypothesis in left:
+            foretold, _, moves = _predict(hypothesis, probe, view)
+            moved = moved or moves
+            for answer in foretold:
+                seen[answer] = seen.get(answer, 0) + 1
+        if moved:
+            continue
+        if max(seen.values()) < len(left) or (not answered and _SILENCE not in seen):
+            return probe
+    return None
+
+
+def _wait_of(tcb: TCB) -> float:
+    copy = tcb.last_copy
+    if copy is None:
+        return LISTEN_UNKNOWN
+    return max(LISTEN_LEAST, LISTEN_FACTOR * copy.gap / 1e9) if copy.gap or tcb.fin_seq is not None else LISTEN_UNKNOWN
+
+
+def _accepts(wanted: State | None) -> frozenset[State]:
+    if wanted is None:
+        return frozenset()
+    return st.NO_TCB if wanted is State.CLOSED else frozenset({wanted})
+
+
+def identify(tcb: TCB, wanted: State | None = None) -> Inquiry:
+    """Name the state from the segments so far, which `tcb` has been told of; the caller keeps telling it.
+
+    Stops early when only `wanted` is left (for CLOSED, also when a listener is all there is) or `wanted` is out.
+    """
+    sieve = _Sieve(hypotheses(tcb))
+    accepts = _accepts(wanted)
+    mark = (tcb.snd_nxt, tcb.fin_seq, tcb.iss)
+    tried: dict[str, int] = {}
+    for _ in range(24):
+        states = sieve.states()
+        if (tcb.snd_nxt, tcb.fin_seq, tcb.iss) != mark:
+            mark = (tcb.snd_nxt, tcb.fin_seq, tcb.iss)
+            sieve = _Sieve(hypotheses(tcb), [*sieve.evidence, "the target went on, so asked anew"])
+            tried.clear()
+            states = sieve.states()
+        if not states or (sieve.answered and (states <= accepts or (accepts and not states & accepts) or len(states) == 1)):
+            break
+        usable = [probe for probe in _probes(tcb) if tried.get(probe.name, 0) < 1]
+        view = tcb.view()
+        probe = _select(sieve.left, usable, view, sieve.answered)
+        if probe is None:
+            if "P7" in tried or len({st.REPEATS.get(state, 0) for state in states}) == 1:
+                break
+            tried["P7"] = 1
+            seconds = _wait_of(tcb)
+            came = yield Listen(seconds)
+            sieve.answered = True
+            if not sieve.repeated(came, tcb):
+                sieve.left = [h for h in sieve.left if h.state not in st.REPEATS]
+                sieve.evidence.append(f"nothing repeated within {seconds:.1f} s")
+            continue
+        tried[probe.name] = tried.get(probe.name, 0) + 1
+        came = yield probe
+        _sift(sieve, probe, came, tcb, view)
+    return Conclusion(sieve.states(), tuple(sieve.evidence))
+
+
+def _sift(sieve: _Sieve, probe: Probe, came: Sequence[Segment], tcb: TCB, view: View) -> None:
+    copies = [segment for segment in came if segment.length and not segment.flags & RST]
+    direct = [segment for segment in came if segment not in copies or (segment.flags & SYN and probe.flags & SYN)]
+    answer = _read(direct[0]) if direct else _SILENCE
+    kept = []
+    for hypothesis in sieve.left:
+        foretold, known, _ = _predict(hypothesis, probe, view)
+        if answer in foretold or answer in known:
+            kept.append(hypothesis)
+    words = flag_names(direct[0].flags) if direct else "nothing"
+    sieve.evidence.append(f"{probe.name} drew {words}" + (_relative(direct[0], tcb) if direct else ""))
+    sieve.left = kept
+    sieve.answered = True
+    if copies:
+        sieve.repeated(copies, tcb)
+
+
+def _relative(segment: Segment, tcb: TCB) -> str:
+    if segment.flags & RST:
+        return ""
+    own = tcb.fin_seq is not None and segment.seq == add(tcb.fin_seq, 1)
+    peer = tcb.peer_fin is not None and segment.ack == add(tcb.peer_fin, 1)
+    return f" ({'counts' if own else 'does not count'} its FIN, {'acknowledges' if peer else 'does not acknowledge'} ours)"
+
+
+# -- without history ----------------------------------------------------------------------------------------
+
+
+def identify_stranger(seq: int, ack: int, *, disturb: bool = True) -> Inquiry:
+    """Name the state of a connection of which no segment was seen; `seq` and `ack` are any two numbers.
+
+    What can be told without disturbing is told so. ESTABLISHED, CLOSE-WAIT, FIN-WAIT-2 and TIME-WAIT, and FIN-WAIT-1,
+    CLOSING and LAST-ACK, differ only in whether FINs that nobody saw were counted: with `disturb` the last probes
+    move the state, without it the conclusion holds them all (catalogue/states.yaml, without_history).
+    """
+    evidence: list[str] = []
+
+    def told(*possible: State, disturbed: bool = False) -> Conclusion:
+        return Conclusion(frozenset(possible), tuple(evidence), disturbed)
+
+    came = yield Probe("P2", 0, seq, throttled=False)
+    if any(segment.flags & RST for segment in came):
+        evidence.append("P2 drew RST,ACK")
+        return told(State.CLOSED)
+    came = yield Probe("P1", ACK, seq, ack)
+    direct = [segment for segment in came if not segment.flags & (SYN | FIN)]
+    copies = [segment for segment in came if segment.flags & (SYN | FIN)]
+    if not direct or direct[0].flags & RST or copies:
+        evidence.append("a foreign ACK drew RST" if direct and direct[0].flags & RST else "a foreign ACK drew no ACK")
+        if not copies:
+            copies = list((yield Listen(LISTEN_UNKNOWN)))
+        for segment in copies:
+            if segment.flags & SYN:
+                evidence.append(f"{flag_names(segment.flags)} repeated")
+                return told(State.SYN_RECEIVED if segment.flags & ACK else State.SYN_SENT)
+        if direct and direct[0].flags & RST:
+            evidence.append("nothing repeated")
+            return told(State.LISTEN)
+        if not copies:
+            return told()
+    numbers = direct[0] if direct else copies[0]
+    evidence.append("a foreign ACK drew an ACK with the numbers")
+    snd_nxt, rcv_nxt = numbers.end, numbers.ack
+    repeats = copies or list((yield Listen(LISTEN_UNKNOWN)))
+    for segment in repeats:
+        if segment.flags & SYN:
+            evidence.append(f"{flag_names(segment.flags)} repeated")
+            return told(State.SYN_RECEIVED if segment.flags & ACK else State.SYN_SENT)
+    fin = [segment for segment in repeats if segment.flags & FIN]
+    if fin:
+        snd_nxt = fin[0].end
+    evidence.append("FIN repeated" if fin else "nothing repeated")
+    group = _FIN_OPEN if fin else _FIN_QUIET
+    if not disturb:
+        return told(*group)
+    return (yield from _disturb(bool(fin), snd_nxt, rcv_nxt, evidence))
+
+
+_FIN_OPEN = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
+_FIN_QUIET = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_2, State.TIME_WAIT)
+
+
+def _disturb(fin: bool, snd_nxt: int, rcv_nxt: int, evidence: list[str]) -> Inquiry:
+    """Part the groups that only unseen FINs tell apart, by probes that move the state."""
+    una = add(snd_nxt, -1) if fin else snd_nxt
+
+    def told(*possible: State) -> Conclusion:
+        return Conclusion(frozenset(possible), tuple(evidence), disturbed=True)
+
+    came = yield Probe("text", ACK, rcv_nxt, una, b"\0", throttled=False, disturbs=True)
+    reset = any(segment.flags & RST for segment in came)
+    took = any(not segment.flags & RST and segment.ack == add(rcv_nxt, 1) for segment in came)
+    evidence.append("an octet of text was " + ("reset" if reset else "taken" if took else "not taken"))
+    if fin:
+        if reset or took:
+            return told(State.FIN_WAIT_1)
+        yield Probe("P9", ACK, rcv_nxt, snd_nxt, throttled=False, disturbs=True)
+        came = yield Probe("P5", FIN | ACK, add(rcv_nxt, -1), snd_nxt, throttled=False, disturbs=True)
+        gone = any(segment.flags & RST for segment in came)
+        evidence.append(f"after the ACK of its FIN a FIN drew {'RST' if gone else 'ACK'}")
+        return told(State.LAST_ACK if gone else State.CLOSING)
+    if reset:
+        return told(State.FIN_WAIT_2)
+    if took:
+        rcv_nxt = add(rcv_nxt, 1)
+        yield Probe("FIN", FIN | ACK, rcv_nxt, snd_nxt, throttled=False, disturbs=True)
+        rcv_nxt = add(rcv_nxt, 1)
+    came = yield Probe("P11", SYN, add(rcv_nxt, 100000), throttled=True, disturbs=True)
+    anew = any(segment.flags & SYN for segment in came)
+    evidence.append(f"a SYN above the window drew {'SYN,ACK' if anew else 'no SYN,ACK'}")
+    if took:
+        return told(State.FIN_WAIT_2 if anew else State.ESTABLISHED)
+    return told(State.TIME_WAIT if anew else State.CLOSE_WAIT)
+
+
+def acknowledges(segment: Segment, number: int) -> bool:
+    """True when `segment` acknowledges everything before `number`."""
+    return bool(segment.flags & ACK) and at_or_before(number, segment.ack)
