@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from conformance.cases.model import Place
+
+__all__ = ["Difference", "Event", "Finding", "NamedState", "Place", "Result", "Verdict"]
+
 
 class Verdict(StrEnum):
     """The six verdicts; see cases/README.md for when each is given."""
@@ -46,17 +50,6 @@ class Difference(NamedTuple):
     field: str
     expected: str
     seen: str
-
-
-class Place(NamedTuple):
-    """Where in a case file: `line` and `column` count from 1."""
-
-    file: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,138 @@
+"""What only the whole case shows: names that nothing defines, connections, running timers, times of no meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from conformance.cases import model as m
+from conformance.cases.yamltree import Problems, near
+from conformance.tcp import segment as s
+from conformance.tcp.expression import ATTRIBUTES, Binary, Range, Ratio, Variable, variables
+from conformance.tcp.notation import Kind, Nothing, Positions, Retransmission, SegmentLine, Stream, names_read
+
+_NAMELESS = frozenset({"seg"})
+
+
+def check(steps: Sequence[m.Step], lead: int, variation: m.Variation, problems: Problems) -> None:
+    """Note what is wrong with the steps of one variation, the first `lead` of which are its preamble's."""
+    checker = _Checker(variation, problems)
+    for index, step in enumerate(steps):
+        checker.step(step, quiet=index < lead and step.place.file.startswith("preambles/"))
+
+
+class _Checker:
+    def __init__(self, variation: m.Variation, problems: Problems) -> None:
+        self.names: set[str] = set()
+        self.calls: set[str] = set()
+        self.connections = variation.case.connections
+        self.problems = problems
+        self.version = variation.version
+        self.timer: str | None = None
+        """Why a retransmission timer of the target runs, or None."""
+        self.gap_known = False
+
+    def note(self, step: m.Step, message: str) -> None:
+        self.problems.found.append((step.place, message))
+
+    def step(self, step: m.Step, quiet: bool = False) -> None:
+        if not self._connection_known(step.conn):
+            known = set(self.connections)
+            self.note(step, f"{step.conn!r} is no connection of this case; {near(step.conn, known)}")
+        for variable in _reads(step):
+            self._defined(step, variable)
+        if isinstance(step, m.Send):
+            self._send(step)
+        elif isinstance(step, m.Expect):
+            self._expect(step, quiet)
+        elif isinstance(step, m.Call):
+            if step.name:
+                self.calls.add(step.name)
+            if step.verb == "send":
+                self.timer = "of data that nobody has acknowledged"
+        elif isinstance(step, m.ResultOf):
+            if step.name not in self.calls:
+                self.note(step, f"no call was left pending as {step.name!r}; {near(step.name, self.calls | {'connect'})}")
+        elif isinstance(step, m.AnyOf):
+            self._any_of(step)
+        elif isinstance(step, m.Repeat):
+            for inner in step.body(1):
+                self.step(inner)
+        elif isinstance(step, m.StateIs):
+            pass
+        elif isinstance(step, m.Wait) and isinstance(step.span, Range | Ratio) and isinstance(step.span, Range):
+            self.note(step, "wait takes one time, not a range")
+
+    def _any_of(self, step: m.AnyOf) -> None:
+        before, names, timer = set(self.names), [], self.timer
+        for _, branch in step.branches:
+            self.names, self.timer = set(before), timer
+            for inner in branch:
+                self.step(inner)
+            names.append(set(self.names))
+        self.names = set().union(*names)
+
+    def _connection_known(self, conn: str) -> bool:
+        if conn in self.connections:
+            return True
+        return any(name.endswith("*") and conn.startswith(name[:-1]) for name in self.connections)
+
+    def _defined(self, step: m.Step, variable: Variable) -> None:
+        owner = variable.owner
+        if not owner or owner in _NAMELESS:
+            return
+        if variable.name in ATTRIBUTES:
+            if owner not in self.names:
+                self.note(step, f"no segment before this step is named {owner!r}; {near(owner, self.names | {'seg'})}")
+        elif not self._connection_known(owner):
+            self.note(step, f"{owner!r} is no connection of this case; {near(owner, set(self.connections))}")
+
+    def _send(self, step: m.Send) -> None:
+        if step.name:
+            self.names.add(step.name)
+        line = step.line
+        if isinstance(line, SegmentLine):
+            if line.field("sum") == "bad":
+                return
+            acks = line.flags & s.ACK and not isinstance(line.field("ack"), Binary)
+            if line.flags & s.RST or acks:
+                self.timer = None
+
+    def _expect(self, step: m.Expect, quiet: bool) -> None:
+        line = step.line
+        if step.since and step.since not in self.names:
+            self.note(step, f"no segment before this step is named {step.since!r}")
+        if isinstance(step.gap, Ratio) or (isinstance(step.gap, Range) and isinstance(step.gap.low, Ratio)):
+            self.gap_known = True
+        if isinstance(line, Nothing):
+            if step.lasting is None and self.timer and not line.new and not quiet:
+                self.note(
+                    step,
+                    f"'nothing' under a running timer ({self.timer}) is a matter of luck: say 'for: TIME', "
+                    "acknowledge first, or expect 'nothing new'",
+                )
+            return
+        if step.name:
+            self.names.add(step.name)
+        if step.acked:
+            self.timer = None
+        elif isinstance(line, SegmentLine) and not line.flags & s.RST:
+            if line.flags & (s.SYN | s.FIN) or line.payload:
+                self.timer = f"of {step.name or s.flag_names(line.flags)}"
+        elif isinstance(line, Stream):
+            self.timer = "of the stream"
+        elif isinstance(line, Retransmission | Kind):
+            self.timer = self.timer or "of a retransmission"
+
+
+def _reads(step: m.Step) -> Iterator[Variable]:
+    if isinstance(step, m.Send | m.Expect):
+        yield from names_read(step.line)
+    elif isinstance(step, m.Check):
+        yield from variables(step.left)
+        yield from variables(step.right)
+    elif isinstance(step, m.Repeat) and step.until is not None:
+        return
+    elif isinstance(step, m.Deliver):
+        for part in step.payload:
+            if isinstance(part, Positions):
+                yield from variables(part.count)

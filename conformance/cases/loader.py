@@ -1,0 +1,304 @@
+"""YAML files to Cases. All mistakes of a file are told at once; `$` parameters are filled in for every variation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from conformance.cases import checks, preamble
+from conformance.cases import model as m
+from conformance.cases.parameters import UndefinedParameter, variants
+from conformance.cases.preamble import Start
+from conformance.cases.steps import VERBS, StepReader
+from conformance.cases.yamltree import CaseError, Problems, compose, items, near
+from conformance.tcp.states import State
+
+CASE_KEYS = frozenset("title requirements needs vary connections start steps".split())
+START_KEYS = frozenset("state open close syn setup before".split())
+NEEDS_KEYS = frozenset("ip agent settings options link services tier".split())
+OPTIONS = frozenset("mss wscale sackOK ts fo uto".split())
+SETTINGS = {
+    "syncookies": ("never", "when-full", "always"),
+    "rfc1337": ("off", "on"),
+    "ecn": ("off", "passive", "on"),
+    "timestamps": ("off", "on"),
+    "sack": ("off", "on"),
+    "window-scaling": ("off", "on"),
+    "fastopen": ("off", "client", "server", "both"),
+    "abort-on-overflow": ("off", "on"),
+    "tw-reuse": ("off", "on"),
+    "mtu-probing": ("off", "on"),
+    "retries2": None,
+    "syn-retries": None,
+    "synack-retries": None,
+    "keepalive-time": None,
+    "rto-min": None,
+    "fin-timeout": None,
+}
+"""Target settings that a case may need, and their values (None: a number)."""
+
+
+class CaseReader:
+    """Reads one case file."""
+
+    def __init__(self, node: MappingNode, problems: Problems, case_id: str, known_ids: frozenset[str] | None) -> None:
+        self.problems = problems
+        self.node = node
+        self.known_ids = known_ids
+        self.id = case_id
+        self.keys: dict[str, Node] = {}
+        for key, key_node, value in items(node):
+            if key not in CASE_KEYS:
+                problems.at(key_node, f"{key!r} is no key of a case; {near(key, set(CASE_KEYS))}")
+            self.keys[key] = value
+
+    def _plain(self) -> StepReader:
+        return StepReader(self.problems, {}, self.known_ids)
+
+    def read(self) -> m.Case:
+        """The case. Raises CaseError with everything that is wrong."""
+        problems = self.problems
+        for key in ("title", "requirements", "steps"):
+            if key not in self.keys:
+                problems.at(self.node, f"a case needs {key!r}")
+        title = self._plain().text(self.keys["title"], "title") if "title" in self.keys else ""
+        requirements = self._plain().requirements(self.keys.get("requirements"), "requirements")
+        if "requirements" in self.keys and not requirements and not problems.found:
+            problems.at(self.keys["requirements"], "a case decides at least one requirement")
+        needs = self._needs(self.keys.get("needs"))
+        connections = self._connections(self.keys.get("connections"))
+        start = self._start(self.keys.get("start"))
+        chosen = variants(self.keys.get("vary"), problems)
+        case = m.Case(
+            id=self.id,
+            file=problems.file,
+            title=title or "",
+            requirements=requirements,
+            needs=needs,
+            connections=connections,
+            start=start.state,
+            digest=hashlib.sha256(problems.source.encode()).hexdigest()[:16],
+        )
+        versions = (needs.ip,) if needs.ip else (4, 6)
+        variations = []
+        for label, values in chosen:
+            for version in versions:
+                name = ",".join(part for part in (f"ip=v{version}", label) if part)
+                build = _Build(self, start, {**values, "ip": f"v{version}"}, case)
+                variations.append(m.Variation(f"{self.id}[{name}]", case, version, values, build))
+        if "steps" in self.keys:
+            for variation in variations[:: len(versions)]:
+                self._try(variation)
+        problems.check()
+        object.__setattr__(case, "variations", tuple(variations))
+        return case
+
+    def _try(self, variation: m.Variation) -> None:
+        """Build a variation once, so that every mistake is known before any case runs."""
+        build = variation.build
+        assert isinstance(build, _Build)
+        steps, lead, problems = build.read()
+        self.problems.found += problems.found
+        checks.check(steps, lead, variation, self.problems)
+
+    # -- the head of a case -------------------------------------------------------------------------------------
+
+    def _needs(self, node: Node | None) -> m.Needs:
+        if node is None:
+            return m.Needs()
+        if not isinstance(node, MappingNode):
+            self.problems.at(node, f"needs is a mapping of {', '.join(sorted(NEEDS_KEYS))}")
+            return m.Needs()
+        found: dict[str, Any] = {}
+        reader = self._plain()
+        for key, key_node, value in items(node):
+            if key not in NEEDS_KEYS:
+                self.problems.at(key_node, f"{key!r} can't be needed; {near(key, set(NEEDS_KEYS))}")
+            elif key == "ip":
+                found["ip"] = {"v4": 4, "v6": 6}.get(self._word(value, "ip", ("v4", "v6")))
+            elif key == "link":
+                found["link"] = self._word(value, "link", ("quick-ack", "delayed-ack")) or "quick-ack"
+            elif key == "tier":
+                found["tier"] = self._word(value, "tier", ("default", "long")) or "default"
+            elif key == "settings":
+                found["settings"] = self._settings(value)
+            else:
+                known = {"agent": VERBS, "options": OPTIONS}.get(key)
+                nodes = value.value if isinstance(value, SequenceNode) else [value]
+                words = [reader.text(item, key) for item in nodes]
+                for item, word in zip(nodes, words, strict=True):
+                    if known is not None and word is not None and word not in known:
+                        self.problems.at(item, f"{word!r} is unknown; {near(word, set(known))}")
+                found[key] = frozenset(word for word in words if word)
+        return m.Needs(**found)
+
+    def _settings(self, node: Node) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        if not isinstance(node, MappingNode):
+            self.problems.at(node, "settings is a mapping: {syncookies: always}")
+            return found
+        for key, key_node, value in items(node):
+            if key not in SETTINGS:
+                self.problems.at(key_node, f"{key!r} is no setting; {near(key, set(SETTINGS))}")
+                continue
+            allowed = SETTINGS[key]
+            text = self._plain().text(value, key)
+            if allowed is not None and text not in allowed:
+                self.problems.at(value, f"{key} is one of {', '.join(allowed)}")
+            elif allowed is None and (text is None or not text.isdigit()):
+                self.problems.at(value, f"{key} is a number")
+            elif text is not None:
+                found[key] = text
+        return found
+
+    def _word(self, node: Node, what: str, allowed: tuple[str, ...]) -> str:
+        text = self._plain().text(node, what)
+        if text is not None and text not in allowed:
+            self.problems.at(node, f"{what} is one of {', '.join(allowed)}")
+        return text if text in allowed else ""
+
+    def _connections(self, node: Node | None) -> Mapping[str, m.Connection]:
+        found = {"main": m.Connection("main")}
+        if node is None:
+            return found
+        if not isinstance(node, MappingNode):
+            self.problems.at(node, "connections is a mapping: {b: {}, new: same pair as main, half*: unwatched}")
+            return found
+        for name, key, value in items(node):
+            if not name.rstrip("*").replace("_", "a").isalnum() or not name[0].islower():
+                self.problems.at(key, "a connection's name has lower-case letters, digits and _; 'half*' for many")
+            said = value.value if isinstance(value, ScalarNode) else None
+            if isinstance(value, MappingNode) and not value.value:
+                found[name] = m.Connection(name)
+            elif said == "unwatched":
+                found[name] = m.Connection(name, unwatched=True)
+            elif said is not None and said.startswith("same pair as "):
+                other = said.removeprefix("same pair as ").strip()
+                if other not in found:
+                    self.problems.at(value, f"{other!r} is no connection; {near(other, set(found))}")
+                found[name] = m.Connection(name, same_pair_as=other)
+            else:
+                self.problems.at(value, "a connection is {}, 'same pair as NAME' or 'unwatched'")
+        return found
+
+    def _start(self, node: Node | None) -> Start:
+        reader = self._plain()
+        if node is None:
+            return Start()
+        if isinstance(node, ScalarNode):
+            state = reader.state(node)
+            start = Start(state=state or State.CLOSED, open="active" if state is State.SYN_SENT else "passive")
+            return start
+        if not isinstance(node, MappingNode):
+            self.problems.at(node, "start is a state, or a mapping of " + ", ".join(sorted(START_KEYS)))
+            return Start()
+        found: dict[str, Any] = {}
+        for key, key_node, value in items(node):
+            if key not in START_KEYS:
+                self.problems.at(key_node, f"{key!r} is no key of start; {near(key, set(START_KEYS))}")
+            elif key == "state":
+                found["state"] = reader.state(value) or State.CLOSED
+            elif key == "open":
+                found["open"] = self._word(value, "open", ("passive", "active")) or "passive"
+            elif key == "close":
+                found["close"] = self._word(value, "close", ("shutdown", "close")) or "shutdown"
+            elif key == "syn":
+                found["syn"] = value.value if isinstance(value, ScalarNode) else ""
+            else:
+                found[key] = value
+        if found.get("state") is State.SYN_SENT:
+            found.setdefault("open", "active")
+        start = Start(**found)
+        if start.state not in preamble.reachable(start.open):
+            self.problems.at(node, f"{start.state} is not reached by {start.open} open; use the other")
+            return Start()
+        return start
+
+
+class _Build:
+    """Builds the steps of one variation, once."""
+
+    def __init__(self, reader: CaseReader, start: Start, values: Mapping[str, str], case: m.Case) -> None:
+        self._source = reader.problems.source
+        self._file = reader.problems.file
+        self._node = reader.keys.get("steps")
+        self._known_ids = reader.known_ids
+        self._start = start
+        self._values = values
+        self._built: tuple[tuple[m.Step, ...], int] | None = None
+
+    def read(self) -> tuple[tuple[m.Step, ...], int, Problems]:
+        """The steps that could be read, how many are the preamble's, and what is wrong with the others."""
+        problems = Problems(self._file, self._source)
+        reader = StepReader(problems, self._values, self._known_ids)
+        try:
+            lead = preamble.build(self._start, reader, self._values)
+        except UndefinedParameter as error:
+            place = m.Place(self._file, 1, 1)
+            problems.found.append((place, f"start uses ${error.name}, which vary does not define"))
+            lead = []
+        except CaseError as error:
+            message = "; ".join(message for _, message in error.problems)
+            problems.found.append((m.Place(self._file, 1, 1), f"start: syn: {message}"))
+            lead = []
+        return (tuple(lead) + reader.steps(self._node), len(lead), problems)
+
+    def __call__(self) -> tuple[tuple[m.Step, ...], int]:
+        if self._built is None:
+            steps, lead, problems = self.read()
+            problems.check()
+            self._built = (steps, lead)
+        return self._built
+
+
+def load_text(text: str, file: str, case_id: str, known_ids: frozenset[str] | None = None) -> m.Case:
+    """The case that `text` says; `file` stands in errors. Raises CaseError."""
+    node, problems = compose(text, file)
+    return CaseReader(node, problems, case_id, known_ids).read()
+
+
+def load_file(path: Path, root: Path, known_ids: frozenset[str] | None = None) -> m.Case:
+    """The case in a file; its id is the path under `root` without suffix. Raises CaseError, OSError."""
+    name = str(path)
+    try:
+        size = path.stat().st_size
+        if size > 4 << 20:
+            raise CaseError([(m.Place(name, 1, 1), f"a case file of {size} octets: at most 1048576, one case each")])
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CaseError([(m.Place(name, 1, 1), f"not UTF-8 at octet {error.start}: case files are UTF-8 text")]) from None
+    try:
+        relative = path.relative_to(root).with_suffix("")
+    except ValueError:
+        relative = Path(path.stem)
+    return load_text(text, name, relative.as_posix(), known_ids)
+
+
+def find(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """Every case file under `paths` with the root that its id is counted from, in order of their names."""
+    for path in paths:
+        if path.is_dir():
+            for file in sorted(path.rglob("*.yaml")):
+                yield file, path
+        else:
+            yield path, root_of(path)
+
+
+def root_of(path: Path) -> Path:
+    """The suite that a case file belongs to: its outermost parent called `cases`, else its folder."""
+    for parent in reversed(path.absolute().parents):
+        if parent.name == "cases" and not (parent / "__init__.py").exists():
+            return parent
+    return path.absolute().parent
+
+
+def digest(cases: Iterable[m.Case]) -> str:
+    """One digest of a set of cases, by id and content: 16 hexadecimal digits."""
+    total = hashlib.sha256()
+    for case in sorted(cases, key=lambda case: case.id):
+        total.update(f"{case.id} {case.digest}\n".encode())
+    return total.hexdigest()[:16]

@@ -1,0 +1,432 @@
+"""One step of a case: from a YAML mapping to a frozen Step, or to problems with their places."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from conformance.cases import model as m
+from conformance.cases.parameters import UndefinedParameter, substitute
+from conformance.cases.yamltree import Problems, items, near
+from conformance.tcp.expression import Expr, NotationError, Number, Range, Ratio, Seconds, Tokens, parse_expr, parse_value
+from conformance.tcp.notation import Icmp, Kind, Line, Nothing, Retransmission, SegmentLine, Stream, open_values, parse
+from conformance.tcp.notation import parse_payload as parse_octets
+from conformance.tcp.states import State
+
+VERBS = frozenset(
+    "listen accept connect send recv shutdown close abort exit setsockopt getsockopt poll atmark".split()
+)
+ERRNOS = frozenset(errno.errorcode.values())
+MOST_ROUNDS = 5000
+_COMMON = frozenset({"requirement", "conn"})
+KEYS: dict[str, frozenset[str]] = {
+    "send": _COMMON | {"as", "unpaced"},
+    "expect": _COMMON | {"as", "within", "since", "for", "gap", "times", "lost", "acked"},
+    "any-of": _COMMON,
+    "call": _COMMON | {"as", "returns", "raises", "within"},
+    "result": _COMMON | {"returns", "raises", "within"},
+    "state": _COMMON,
+    "wait": _COMMON,
+    "check": _COMMON,
+    "repeat": _COMMON | {"until", "steps"},
+    "deliver": _COMMON,
+    "stop": _COMMON,
+}
+"""The keys that each kind of step takes beside its own."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_CALL = re.compile(r"\s*(listener\.)?([a-z]+)\s*\((.*)\)\s*", re.DOTALL)
+_CHECK = re.compile(r"(.+?)(<=|>=|==|!=|<|>)(.+)", re.DOTALL)
+
+
+class StepReader:
+    """Reads the steps of one variation; `values` are its parameters."""
+
+    def __init__(self, problems: Problems, values: Mapping[str, str], known_ids: frozenset[str] | None) -> None:
+        self.problems = problems
+        self.values = values
+        self.known_ids = known_ids
+
+    # -- values ---------------------------------------------------------------------------------------------
+
+    def text(self, node: Node, what: str) -> str | None:
+        """The text of a scalar with its parameters filled in, or None after noting a problem."""
+        if not isinstance(node, ScalarNode):
+            self.problems.at(node, f"{what} takes a plain value")
+            return None
+        try:
+            return substitute(node.value, self.values)
+        except UndefinedParameter as error:
+            known = ", ".join(f"${name}" for name in sorted(self.values)) or "none"
+            self.problems.at(node, f"${error.name} is not defined; parameters here: {known}", error.column)
+            return None
+
+    def _notation(self, node: Node, text: str, read: Callable[[str], Any]) -> Any:
+        try:
+            return read(text)
+        except NotationError as error:
+            hint = ""
+            if "never closed" in error.message and " #" in self._source_line(node):
+                hint = "; ' #' begins a comment in YAML: quote the whole value"
+            same = isinstance(node, ScalarNode) and node.value == text
+            self.problems.at(node, error.message + hint, error.column if same else 0)
+            return None
+        except RecursionError:
+            self.problems.at(node, "nested too deeply")
+            return None
+
+    def _source_line(self, node: Node) -> str:
+        lines = self.problems.source.splitlines()
+        at = node.start_mark.line
+        return lines[at] if at < len(lines) else ""
+
+    def line(self, node: Node, what: str) -> Line | None:
+        """A line of notation."""
+        text = self.text(node, what)
+        return None if text is None else self._notation(node, text, parse)
+
+    def span(self, node: Node, what: str) -> m.Span | None:
+        """A time, a ratio, or a range of them."""
+        text = self.text(node, what)
+        if text is None:
+            return None
+        value = self._notation(node, text, _whole_value)
+        if value is None:
+            return None
+        ends = [value.low, value.high] if isinstance(value, Range) else [value]
+        if not all(end is None or isinstance(end, Seconds | Ratio) for end in ends) or ends == [None, None]:
+            self.problems.at(node, f"{what} takes a time (500ms, 2s), a multiple (2.5x), or a range (4s..6s)")
+            return None
+        if len(ends) == 2 and None not in ends and (type(ends[0]) is not type(ends[1]) or ends[0].value > ends[1].value):
+            self.problems.at(node, "a range goes from the lesser to the greater, both ends of one kind")
+            return None
+        longest = ends[-1] if isinstance(ends[-1], Seconds) else None
+        if longest is not None and longest.value > 8 * 3600:
+            self.problems.at(node, "at most 28800s")
+        return value  # type: ignore[no-any-return]
+
+    def name(self, node: Node | None, what: str) -> str | None:
+        """A name for a segment, a call or a connection."""
+        if node is None:
+            return None
+        text = self.text(node, what)
+        if text is not None and not _NAME.fullmatch(text):
+            self.problems.at(node, f"{what} takes a name: lower-case letters, digits and _, a letter first")
+            return None
+        return text
+
+    def flag(self, node: Node | None, what: str) -> bool:
+        """`true` or `false`."""
+        if node is None:
+            return False
+        text = self.text(node, what)
+        if text not in ("true", "false", None):
+            self.problems.at(node, f"{what} takes true or false")
+        return text == "true"
+
+    def requirements(self, node: Node | None, what: str = "requirement") -> tuple[str, ...]:
+        """One requirement id, or a list of them."""
+        if node is None:
+            return ()
+        nodes = node.value if isinstance(node, SequenceNode) else [node]
+        found = []
+        for item in nodes:
+            text = self.text(item, what)
+            if text is None:
+                continue
+            if self.known_ids is not None and text not in self.known_ids:
+                import difflib
+
+                like = difflib.get_close_matches(text, self.known_ids, 3, 0.5)
+                self.problems.at(item, f"{text!r} is not in the catalogue; near it: {', '.join(like) or 'nothing'}")
+            found.append(text)
+        return tuple(found)
+
+    # -- steps ----------------------------------------------------------------------------------------------
+
+    def steps(self, node: Node | None, what: str = "steps") -> tuple[m.Step, ...]:
+        """A list of steps."""
+        if not isinstance(node, SequenceNode):
+            if node is not None:
+                self.problems.at(node, f"{what} is a list of steps: '- send: SYN'")
+            return ()
+        found = []
+        for item in node.value:
+            step = self.step(item)
+            if step is not None:
+                found.append(step)
+        return tuple(found)
+
+    def step(self, node: Node) -> m.Step | None:
+        """One step, or None after noting what is wrong."""
+        if isinstance(node, ScalarNode) and node.value == "stop":
+            return m.Stop(place=self.problems.place(node), text="stop")
+        if not isinstance(node, MappingNode):
+            self.problems.at(node, f"a step is one of {', '.join(KEYS)}, as '- send: SYN'")
+            return None
+        keys = {key: value for key, _, value in items(node)}
+        kinds = [key for key in keys if key in KEYS]
+        if len(kinds) != 1:
+            said = ", ".join(kinds) or ", ".join(keys) or "nothing"
+            hint = f" ({near(next(iter(keys)), set(KEYS))})" if not kinds and keys else ""
+            self.problems.at(node, f"a step has exactly one of {', '.join(KEYS)}; this one says {said}{hint}")
+            return None
+        kind = kinds[0]
+        for key, key_node, _ in items(node):
+            if key != kind and key not in KEYS[kind]:
+                self.problems.at(key_node, f"{key!r} means nothing to {kind}; {near(key, set(KEYS[kind]))}")
+        said = keys[kind].value if isinstance(keys[kind], ScalarNode) else ""
+        try:
+            said = substitute(said, self.values) if said else ""
+        except UndefinedParameter:
+            pass
+        common: dict[str, Any] = {
+            "place": self.problems.place(node),
+            "text": f"{kind}: {said}".strip().rstrip(":"),
+            "requirements": self.requirements(keys.get("requirement")),
+        }
+        conn = self.name(keys.get("conn"), "conn")
+        if conn:
+            common["conn"] = conn
+        reader = getattr(self, f"_{kind.replace('-', '_')}")
+        step: m.Step | None = reader(keys[kind], keys, common)
+        return step
+
+    def _send(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
+        line = self.line(node, "send")
+        if line is None:
+            return None
+        if isinstance(line, Nothing | Kind):
+            self.problems.at(node, "only expect takes this; send takes a segment")
+            return None
+        opened = list(open_values(line)) if isinstance(line, SegmentLine | Stream | Icmp) else []
+        if opened:
+            self.problems.at(node, f"{opened[0]} leaves open what to send: only expect takes ranges, * and ?")
+            return None
+        unpaced = self.flag(keys.get("unpaced"), "unpaced")
+        return m.Send(line=line, name=self.name(keys.get("as"), "as"), unpaced=unpaced, **common)
+
+    def _expect(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
+        line = self.line(node, "expect")
+        spans = {key: self.span(keys[key], key) for key in ("within", "for", "gap") if key in keys}
+        if line is None:
+            return None
+        nothing = isinstance(line, Nothing)
+        for key in ("as", "within", "gap", "times", "lost", "acked", "since"):
+            if nothing and key in keys and key != "since":
+                self.problems.at(keys[key], f"{key} means nothing where nothing is expected; 'for: 2s' says how long")
+        if not nothing and "for" in keys:
+            self.problems.at(keys["for"], "'for' goes with 'expect: nothing'; a segment takes 'within'")
+        if isinstance(line, Icmp):
+            self.problems.at(node, "ICMP can be sent, not expected")
+            return None
+        if isinstance(line, Stream) and line.start is not None and not isinstance(line.payload, tuple):
+            return None
+        return m.Expect(
+            line=line,
+            name=self.name(keys.get("as"), "as"),
+            within=spans.get("within"),
+            since=self.name(keys.get("since"), "since"),
+            lasting=spans.get("for"),
+            gap=spans.get("gap"),
+            times=self._times(keys.get("times")),
+            lost=self.flag(keys.get("lost"), "lost"),
+            acked=self.flag(keys.get("acked"), "acked"),
+            **common,
+        )
+
+    def _times(self, node: Node | None) -> tuple[int, int | None]:
+        if node is None:
+            return (1, 1)
+        text = self.text(node, "times") or ""
+        match = re.fullmatch(r"(\d+)(?:(\.\.)(\d+)?)?", text.strip())
+        if match is None or int(match.group(1)) > MOST_ROUNDS:
+            self.problems.at(node, "times takes a number or a range: 2, 1..3, 2..")
+            return (1, 1)
+        low = int(match.group(1))
+        if not match.group(2):
+            return (low, low)
+        return (low, int(match.group(3)) if match.group(3) else None)
+
+    def _any_of(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
+        if not isinstance(node, MappingNode) or not node.value:
+            self.problems.at(node, "any-of is a mapping: a label for each way, and its steps")
+            return None
+        branches = []
+        for label, key, value in items(node):
+            steps = self.steps(value, label)
+            if steps and not isinstance(steps[0], m.Expect | m.ResultOf | m.Call):
+                self.problems.at(key, "a way begins with what tells it apart: an expect, a call or a result")
+            branches.append((label, steps))
+        return m.AnyOf(branches=tuple(branches), **common)
+
+    def _call(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
+        text = self.text(node, "call")
+        if text is None:
+            return None
+        match = _CALL.fullmatch(text)
+        if match is None or match.group(2) not in VERBS:
+            verb = match.group(2) if match else text.split("(")[0].strip()
+            self.problems.at(node, f"a call is a verb with parentheses, as recv(1); {near(verb, set(VERBS))}")
+            return None
+        arguments = self._arguments(node, match.group(3))
+        return m.Call(
+            verb=match.group(2),
+            args=arguments,
+            on_listener=bool(match.group(1)) or match.group(2) in ("listen", "accept"),
+            name=self.name(keys.get("as"), "as"),
+            **self._awaited(keys),
+            **common,
+        )
+
+    def _arguments(self, node: Node, text: str) -> tuple[m.Argument, ...]:
+        found = []
+        for part in re.findall(r'(?:"(?:[^"\\]|\\.)*"|\([^)]*\)|[^,"(])+', text):
+            part = part.strip()
+            if not part:
+                continue
+            if re.fullmatch(r"\d+|0x[0-9a-fA-F]+", part):
+                found.append(m.Argument(number=int(part, 0)))
+            elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part):
+                found.append(m.Argument(word=part))
+            else:
+                payload = self._notation(node, part, parse_octets)
+                if payload is not None:
+                    found.append(m.Argument(payload=payload))
+        return tuple(found)
+
+    def _awaited(self, keys: Mapping[str, Node]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if "within" in keys:
+            found["within"] = self.span(keys["within"], "within")
+        if "raises" in keys:
+            node = keys["raises"]
+            names = []
+            for item in node.value if isinstance(node, SequenceNode) else [node]:
+                text = self.text(item, "raises")
+                if text is not None and text not in ERRNOS:
+                    self.problems.at(item, f"raises takes an errno by name; {near(text, set(ERRNOS))}")
+                elif text is not None:
+                    names.append(text)
+            found["raises"] = tuple(names)
+        if "returns" in keys:
+            text = self.text(keys["returns"], "returns")
+            if text is not None:
+                if re.fullmatch(r"-?\d+", text):
+                    found["returns"] = int(text)
+                elif re.fullmatch(r"eof|any|ok|[A-Z]+(\|[A-Z]+)*|none", text):
+                    found["returns"] = text
+                else:
+                    found["returns"] = self._notation(keys["returns"], text, parse_octets)
+        return found
+
+    def _result(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
+        name = self.name(node, "result")
+        return None if name is None else m.ResultOf(name=name, **self._awaited(keys), **common)
+
+    def _state(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
+        state = self.state(node)
+        return None if state is None else m.StateIs(state=state, **common)
+
+    def state(self, node: Node) -> State | None:
+        """One of the eleven states."""
+        text = self.text(node, "state")
+        if text is None:
+            return None
+        if text not in [str(state) for state in State]:
+            self.problems.at(node, f"{text!r} is none of the eleven states; {near(text, {str(s) for s in State})}")
+            return None
+        return State(text)
+
+    def _wait(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
+        span = self.span(node, "wait")
+        return None if span is None else m.Wait(span=span, **common)
+
+    def _check(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Check | None:
+        text = self.text(node, "check")
+        if text is None:
+            return None
+        match = _CHECK.fullmatch(text)
+        if match is None:
+            self.problems.at(node, "check takes a comparison: synack.win <= 65535")
+            return None
+        left = self._notation(node, match.group(1), _whole_expr)
+        right = self._notation(node, match.group(3), _whole_expr)
+        return None if left is None or right is None else m.Check(left=left, op=match.group(2), right=right, **common)
+
+    def _repeat(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
+        text = self.text(node, "repeat") or ""
+        if not re.fullmatch(r"\d+", text) or not 1 <= int(text) <= MOST_ROUNDS:
+            self.problems.at(node, f"repeat takes how often, 1 to {MOST_ROUNDS}; with 'until', how often at most")
+            return None
+        until = self._check(keys["until"], {}, dict(common)) if "until" in keys else None
+        if "steps" not in keys:
+            self.problems.at(node, "repeat takes its steps beside it: 'steps: [...]'")
+            return None
+        body = _Body(self, keys["steps"])
+        body(1)
+        return m.Repeat(count=int(text), until=until, body=body, **common)
+
+    def _deliver(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
+        text = self.text(node, "deliver")
+        if text is None:
+            return None
+        if re.fullmatch(r"[A-Za-z][A-Za-z0-9 ]*", text):
+            text = f'"{text}"'
+        payload = self._notation(node, text, parse_octets)
+        return None if payload is None else m.Deliver(payload=payload, **common)
+
+    def _stop(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
+        return m.Stop(**common)
+
+
+class _Body:
+    """The steps of a `repeat`, read for each round with its `$n`."""
+
+    def __init__(self, reader: StepReader, node: Node) -> None:
+        self._reader = reader
+        self._node = node
+        self._rounds: dict[int, tuple[m.Step, ...]] = {}
+
+    def __call__(self, number: int) -> tuple[m.Step, ...]:
+        known = self._rounds.get(number)
+        if known is None:
+            reader = StepReader(self._reader.problems, {**self._reader.values, "n": str(number)}, self._reader.known_ids)
+            known = self._rounds[number] = reader.steps(self._node)
+        return known
+
+
+def _whole_value(text: str) -> Any:
+    tokens = Tokens(text)
+    value = parse_value(tokens)
+    if not tokens.done():
+        raise NotationError(f"{tokens.peek().text!r} is too much here", tokens.peek().column)
+    return value
+
+
+def _whole_expr(text: str) -> Expr:
+    tokens = Tokens(text)
+    value = parse_expr(tokens)
+    if not tokens.done():
+        raise NotationError(f"{tokens.peek().text!r} is too much here", tokens.peek().column)
+    return value
+
+
+def walk(steps: Sequence[m.Step]) -> list[m.Step]:
+    """All steps, those inside any-of and repeat (its first round) too."""
+    found: list[m.Step] = []
+    for step in steps:
+        found.append(step)
+        if isinstance(step, m.AnyOf):
+            for _, branch in step.branches:
+                found += walk(branch)
+        elif isinstance(step, m.Repeat):
+            found += walk(step.body(1))
+    return found
+
+
+__all__ = ["KEYS", "VERBS", "Number", "Retransmission", "StepReader", "walk"]

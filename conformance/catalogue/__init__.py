@@ -1,0 +1,1 @@
+"""What RFC 9293 and its companions ask of a TCP endpoint, in our own words: the catalogue of requirements."""

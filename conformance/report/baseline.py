@@ -1,0 +1,275 @@
+"""The baseline: the known deviations of one stack, and what a result is worth in their light.
+
+    reviewed:                        # what it was reviewed for; elsewhere differences are told as "unreviewed kernel"
+      kernel: ["6.18.*", "6.12.*"]   # patterns, `*` stands for anything
+    deviations:
+    - case: close/half-duplex        # an id without its brackets means every variation; `*` stands for anything
+      requirement: RFC9293-MUST-1    # the requirement that is broken; not for UNSUPPORTED
+      verdict: FAIL                  # or DEVIATION, or UNSUPPORTED
+      reason: One sentence on what the stack does instead, and where that is known from.
+      condition: {ip: v6, kernel: "6.12.*", option: ts}   # optional, each part too; ip and option: of the variation
+
+(An example: such a file starts without deviations.) An entry that names no case, or no requirement, is an error: it
+is stale. Imports the catalogue and the Result; yaml when a file is read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from conformance.catalogue.catalogue import Catalogue, UnknownRequirementError
+from conformance.engine.result import Result, Verdict
+
+_VERDICTS = {str(v): v for v in (Verdict.FAIL, Verdict.DEVIATION, Verdict.UNSUPPORTED)}
+_CONDITIONS = ("ip", "kernel", "option")
+
+
+class BaselineError(ValueError):
+    """Everything that is wrong with a baseline: one `file:line: what, and what would be right` per line."""
+
+
+class Kind(StrEnum):
+    """What a result is worth in the light of a baseline."""
+
+    EXPECTED = "expected"
+    """PASS, and nothing else was known."""
+    KNOWN = "known deviation"
+    """Just the deviation that the baseline lists."""
+    UNEXPECTED_FAIL = "unexpected fail"
+    UNEXPECTED_PASS = "unexpected pass"  # noqa: S105
+    """Better than the baseline says: the entry is out of date."""
+    NEW_DEVIATION = "deviation not in the baseline"
+    """A SHOULD was missed: told, and a finding only under `--strict`."""
+    NEW_UNSUPPORTED = "unsupported, not in the baseline"
+    NOT_DECIDED = "not decided"
+    """INCONCLUSIVE or ERROR."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """One entry: what is known to differ, and why."""
+
+    case: str
+    verdict: Verdict
+    reason: str
+    requirement: str | None = None
+    ip: str | None = None
+    kernel: str | None = None
+    option: str | None = None
+    line: int = 0
+
+    def applies(self, id_: str, kernel: str) -> bool:
+        """True when the entry speaks of that variation on that kernel."""
+        path, variation = _split(id_)
+        words = set(re.split(r"[^A-Za-z0-9]+", variation))
+        return (
+            (_matches(self.case, id_) or ("[" not in self.case and _matches(self.case, path)))
+            and (self.ip is None or self.ip in words)
+            and (self.option is None or self.option in words)
+            and (self.kernel is None or _matches(self.kernel, kernel))
+        )
+
+
+class Judgement(NamedTuple):
+    """What a result is worth: its kind, the entry that it meets or contradicts, and whether the kernel was reviewed."""
+
+    kind: Kind
+    entry: Deviation | None = None
+    reviewed: bool = True
+
+    @property
+    def finding(self) -> bool:
+        """True for what makes a run end with 1."""
+        return self.kind in (Kind.UNEXPECTED_FAIL, Kind.UNEXPECTED_PASS)
+
+    def __str__(self) -> str:
+        differs = self.kind not in (Kind.EXPECTED, Kind.KNOWN, Kind.NOT_DECIDED)
+        return f"unreviewed kernel: {self.kind}" if differs and not self.reviewed else str(self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The known deviations of one stack. Without a file: `Baseline()`, which knows none and reviews nothing."""
+
+    path: Path | None = None
+    kernels: tuple[str, ...] = ()
+    deviations: tuple[Deviation, ...] = ()
+
+    def reviewed(self, target: Mapping[str, object]) -> bool:
+        """True when the target's kernel is one that the baseline was reviewed for."""
+        return self.path is None or any(_matches(pattern, kernel_of(target)) for pattern in self.kernels)
+
+    def entry(self, id_: str, target: Mapping[str, object]) -> Deviation | None:
+        """The first entry that speaks of a variation on that target; what it says is not compared."""
+        kernel = kernel_of(target)
+        return next((entry for entry in self.deviations if entry.applies(id_, kernel)), None)
+
+    def judge(self, result: Result, target: Mapping[str, object], *, strict: bool = False) -> Judgement:
+        """What the result is worth; `target` is `Target.describe()`. Under `strict` a new DEVIATION is a fail."""
+        entries = [entry for entry in self.deviations if entry.applies(result.id, kernel_of(target))]
+        met = next((entry for entry in entries if _meets(result, entry)), None)
+        reviewed = self.reviewed(target)
+        if result.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR):
+            return Judgement(Kind.NOT_DECIDED, None, reviewed)
+        if met is not None:
+            return Judgement(Kind.KNOWN, met, reviewed)
+        entry = entries[0] if entries else None
+        if result.verdict is Verdict.FAIL:
+            return Judgement(Kind.UNEXPECTED_FAIL, entry, reviewed)
+        if result.verdict is Verdict.UNSUPPORTED:
+            return Judgement(Kind.NEW_UNSUPPORTED, entry, reviewed)
+        if entry is not None and (result.verdict is Verdict.PASS or entry.verdict is Verdict.FAIL):
+            return Judgement(Kind.UNEXPECTED_PASS, entry, reviewed)
+        if result.verdict is Verdict.DEVIATION:
+            return Judgement(Kind.UNEXPECTED_FAIL if strict else Kind.NEW_DEVIATION, entry, reviewed)
+        return Judgement(Kind.EXPECTED, None, reviewed)
+
+    def check(self, ids: Iterable[str], catalogue: Catalogue) -> None:
+        """Raise BaselineError with every entry that is stale: no case of `ids`, or no requirement, has its name.
+
+        `ids` are all variations of the suite, not only those selected.
+        """
+        known = {name for id_ in ids for name in (id_, _split(id_)[0])}
+        errors = []
+        for entry in self.deviations:
+            place = f"{self.path}:{entry.line}"
+            pattern = _pattern(entry.case)
+            if entry.case not in known and not any(pattern.fullmatch(id_) for id_ in known):
+                near = difflib.get_close_matches(entry.case, known, 1)
+                hint = f"; is {near[0]} meant?" if near else ": take the entry out"
+                errors.append(f"{place}: no case matches {entry.case!r}{hint}")
+            if entry.requirement is not None:
+                try:
+                    catalogue.get(entry.requirement)
+                except UnknownRequirementError as error:
+                    errors.append(f"{place}: {error}")
+        if errors:
+            raise BaselineError("\n".join(errors))
+
+
+def _meets(result: Result, entry: Deviation) -> bool:
+    if result.verdict is not entry.verdict:
+        return False
+    if entry.requirement is None:
+        return True
+    broken = result.finding.requirements if result.finding is not None else ()
+    return entry.requirement in (broken or result.requirements)
+
+
+def kernel_of(target: Mapping[str, object]) -> str:
+    """The kernel's release in a target's description: its first word that begins like a version, or all of it."""
+    kernel = str(target.get("kernel") or "unknown")
+    release = re.search(r"(?<!\S)\d+\.\S*", kernel)
+    return release.group() if release is not None else kernel
+
+
+def _split(id_: str) -> tuple[str, str]:
+    path, bracket, variation = id_.partition("[")
+    return path, variation.removesuffix("]") if bracket else ""
+
+
+@lru_cache(maxsize=1024)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in text.split("*")), re.DOTALL)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return _pattern(pattern).fullmatch(text) is not None
+
+
+def load(path: Path) -> Baseline:
+    """Read a baseline. Raises BaselineError with every mistake of the file, and OSError.
+
+    The names of cases and requirements are compared by `Baseline.check`.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise BaselineError(f"{path}{line}: {getattr(error, 'problem', None) or error}") from error
+    except UnicodeDecodeError as error:
+        raise BaselineError(f"{path}: it is no UTF-8 text: {error}") from error
+    reader = _Reader(path)
+    baseline = reader.baseline(root)
+    if reader.errors:
+        raise BaselineError("\n".join(reader.errors))
+    return baseline
+
+
+class _Reader:
+    """Turns YAML nodes into entries, and collects what is wrong with them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.errors: list[str] = []
+
+    def error(self, node: Any, text: str) -> None:
+        line = 1 if node is None else node.start_mark.line + 1
+        self.errors.append(f"{self.path}:{line}: {text}")
+
+    def baseline(self, root: Any) -> Baseline:
+        top = self.mapping(root, ("reviewed", "deviations"), ("reviewed", "deviations"))
+        reviewed = self.mapping(top["reviewed"], ("kernel",), ("kernel",)) if "reviewed" in top else {}
+        kernels = [self.text(item) for item in self.items(reviewed.get("kernel"))]
+        read = map(self.deviation, self.items(top.get("deviations")))
+        return Baseline(self.path, tuple(kernels), tuple(entry for entry in read if entry is not None))
+
+    def deviation(self, node: Any) -> Deviation | None:
+        before = len(self.errors)
+        allowed = ("case", "requirement", "verdict", "reason", "condition")
+        fields = self.mapping(node, allowed, ("case", "verdict", "reason"))
+        condition = self.mapping(fields.pop("condition"), _CONDITIONS, ()) if "condition" in fields else {}
+        texts = {name: self.text(value) for name, value in {**fields, **condition}.items()}
+        verdict = _VERDICTS.get(texts.pop("verdict", ""))
+        if "verdict" in fields and verdict is None:
+            self.error(fields["verdict"], f"verdict should be one of {', '.join(_VERDICTS)}")
+        if verdict in (Verdict.FAIL, Verdict.DEVIATION) and "requirement" not in fields:
+            self.error(node, f"a {verdict} needs the requirement that is broken")
+        if texts.get("ip", "v4") not in ("v4", "v6"):
+            self.error(condition["ip"], "ip should be v4 or v6")
+        if len(self.errors) > before or verdict is None:
+            return None
+        return Deviation(verdict=verdict, line=node.start_mark.line + 1, **texts)
+
+    def mapping(self, node: Any, allowed: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, Any]:
+        if node is None or node.id != "mapping":
+            self.error(node, f"a mapping with {', '.join(allowed)} should stand here")
+            return {}
+        fields: dict[str, Any] = {}
+        for key, value in node.value:
+            name = str(key.value)
+            if name not in allowed:
+                self.error(key, f"{name!r} is no key here; there are {', '.join(allowed)}")
+            elif name in fields:
+                self.error(key, f"{name!r} stands twice")
+            else:
+                fields[name] = value
+        for name in needed:
+            if name not in fields:
+                self.error(node, f"{name!r} is missing")
+        return fields
+
+    def items(self, node: Any) -> list[Any]:
+        if node is None or (node.id == "scalar" and node.value in ("", "~", "null")):
+            return []
+        if node.id != "sequence":
+            self.error(node, "a list should stand here")
+            return []
+        return list(node.value)
+
+    def text(self, node: Any) -> str:
+        if node.id != "scalar" or not node.value.strip():
+            self.error(node, "a text should stand here")
+            return ""
+        return str(node.value).strip()

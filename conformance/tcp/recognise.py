@@ -1,0 +1,68 @@
+"""What a segment of the target is, beside the numbers: a copy, a probe, an update; and what a stack may send of its
+own accord. The one place where leniency lives: no expectation has wildcards for it.
+"""
+
+from __future__ import annotations
+
+from conformance.tcp.segment import ACK, FIN, RST, SYN, Segment
+from conformance.tcp.sequence import add, at_or_before, before, distance
+from conformance.tcp.tcb import TCB
+
+DUE = 150_000_000
+"""ns after the copy before from which on a repeat counts as a due retransmission, not as a reply: the shortest timer
+known (a probe timeout of RFC 8985 section 7.2, or an RTO far below RFC 6298's minimum) is longer."""
+
+
+def is_copy(segment: Segment, tcb: TCB) -> bool:
+    """The segment occupies only numbers that the target used before, with the same octets (RFC 9293 section 3.8.1)."""
+    if not segment.length or segment.flags & RST or tcb.iss is None:
+        return False
+    if segment.flags & SYN:
+        return segment.seq == tcb.iss and at_or_before(segment.end, tcb.snd_nxt)
+    if before(segment.seq, tcb.iss) or before(tcb.snd_nxt, segment.end):
+        return False
+    if segment.flags & FIN and tcb.fin_seq != add(segment.end, -1):
+        return False
+    return not segment.payload or tcb.same_text(segment.seq, segment.payload)
+
+
+def is_window_update(segment: Segment, tcb: TCB) -> bool:
+    """A bare ACK that opens the window further and acknowledges nothing new (RFC 9293 section 3.8.6)."""
+    if segment.flags != ACK or segment.payload or segment.seq != tcb.snd_nxt:
+        return False
+    edge = add(segment.ack, segment.win << tcb.rcv_shift)
+    return segment.ack == (tcb.last_ack if tcb.last_ack is not None else segment.ack) and before(tcb.rcv_edge, edge)
+
+
+def is_window_probe(segment: Segment, tcb: TCB) -> bool:
+    """A probe of a zero window: one octet at the edge, or the keep-alive shape that some stacks use (3.8.6.1)."""
+    if segment.flags & (SYN | FIN | RST) or not segment.flags & ACK:
+        return False
+    if len(segment.payload) == 1:
+        return segment.seq in (tcb.snd_una, tcb.snd_nxt)
+    return not segment.payload and segment.seq in (add(tcb.snd_una, -1), tcb.snd_una)
+
+
+def is_keep_alive(segment: Segment, tcb: TCB) -> bool:
+    """SEG.SEQ = SND.NXT-1, with no octet of text or one (RFC 9293 section 3.8.4)."""
+    if segment.flags & (SYN | FIN | RST) or not segment.flags & ACK or len(segment.payload) > 1:
+        return False
+    return segment.seq == add(tcb.snd_nxt, -1)
+
+
+def own_accord(segment: Segment, tcb: TCB) -> str | None:
+    """Why a stack may send `segment` now although no step asks for it, or None when it may not."""
+    if is_copy(segment, tcb):
+        if not before(tcb.snd_una, segment.end):
+            return None
+        copy = tcb.copies.get(segment.seq) or tcb.last_copy
+        return "a due retransmission" if copy is not None and segment.time - copy.time >= DUE else None
+    if segment.flags & ~0x08 != ACK or segment.payload or segment.seq != tcb.snd_nxt:
+        return None
+    if is_window_update(segment, tcb):
+        return "a window update"
+    if tcb.owed and tcb.last_ack is not None:
+        news = distance(tcb.last_ack, segment.ack) > 0
+        if news and (segment.ack == tcb.rcv_nxt or segment.ack in tcb.alternatives or before(segment.ack, tcb.rcv_nxt)):
+            return "a delayed acknowledgement"
+    return None

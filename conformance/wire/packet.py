@@ -1,0 +1,135 @@
+"""The wire over a packet socket: Ethernet frames out and in, in the clear, with the kernel's time stamps.
+
+The socket comes open and bound (the holder opens it in the target's namespace). Imports the ring and the standard
+library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from time import time_ns
+
+from conformance.wire.base import Frame, Inbox
+from conformance.wire.ring import SLOTS, Ring
+
+_IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
+
+
+class PacketWire:
+    """A wire (`conformance.wire.base.Wire`) over `descriptor`, which it owns from now on.
+
+    Raises RingError when the kernel refuses the receive ring.
+    """
+
+    def __init__(
+        self, descriptor: int, *, tester_mac: bytes, target_mac: bytes, mtu: int = 1500, slots: int = SLOTS
+    ) -> None:
+        self.tester_mac = tester_mac
+        self.target_mac = target_mac
+        self.mtu = mtu
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0, fileno=descriptor)
+        try:
+            self._ring = Ring(self._socket, slots=slots, mtu=mtu)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._transmit = self._socket.send
+        self._inboxes: dict[bytes, Inbox] = {}
+        self._late: dict[bytes, Callable[[Frame], None]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sent = self._received = self._strays = self._dropped = 0
+
+    def send(self, frame: bytes) -> int:
+        """Send one frame; return the time (ns, CLOCK_REALTIME) just before it was handed to the kernel.
+
+        Raises OSError when the link is gone or the frame longer than it carries.
+        """
+        now = time_ns()
+        self._transmit(frame)
+        self._sent += 1
+        return now
+
+    def drain(self) -> int:
+        """Move every frame that is readable now into its inbox, without waiting; return how many were moved.
+
+        Frames that are neither IPv4 nor IPv6 are ignored, and so is multicast (the target's own MLD reports).
+        """
+        arrived = self._ring.read()
+        moved = 0
+        inboxes = self._inboxes
+        for frame in arrived:
+            data = frame[1]
+            kind = data[12:14]
+            if kind == _IPV4:
+                address = data[30:34]
+            elif kind == _IPV6:
+                address = data[38:54]
+            else:
+                continue
+            inbox = inboxes.get(address)
+            if inbox is None:
+                self._nobodys(address, frame)
+                continue
+            inbox.frames.append(frame)
+            moved += 1
+            if inbox.wake is not None:
+                inbox.wake()
+        self._received += len(arrived)
+        return moved
+
+    def _nobodys(self, address: bytes, frame: Frame) -> None:
+        late = self._late.get(address)
+        if late is not None:
+            late(frame)
+        elif frame.data[0] & 1 == 0:  # the group bit of the Ethernet destination
+            self._strays += 1
+
+    def attach(self, address: bytes, inbox: Inbox) -> None:
+        """Deliver frames whose IP destination is `address` (4 or 16 octets) to `inbox` from now on."""
+        self._late.pop(address, None)
+        self._inboxes[address] = inbox
+
+    def detach(self, address: bytes, late: Callable[[Frame], None] | None = None) -> None:
+        """Stop delivering; frames that still come for `address` go to `late` until the address is attached again."""
+        self._inboxes.pop(address, None)
+        if late is None:
+            self._late.pop(address, None)
+        else:
+            self._late[address] = late
+
+    def watch(self) -> None:
+        """Register with the running asyncio loop, so that arrivals are drained and inboxes woken by themselves.
+
+        Raises RuntimeError outside a running loop. A second call moves the watch to the loop that runs now.
+        """
+        self.unwatch()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket.fileno(), self.drain)
+
+    def unwatch(self) -> None:
+        """Undo `watch`; safe without one, and after the loop was closed."""
+        loop, self._loop = self._loop, None
+        if loop is not None and not loop.is_closed():
+            loop.remove_reader(self._socket.fileno())
+
+    def counters(self) -> dict[str, int]:
+        """Health since the start, in frames: sent, received, dropped (by the kernel, before us), strays."""
+        if self._socket.fileno() >= 0:
+            self._dropped = self._ring.dropped()
+        return {
+            "sent": self._sent,
+            "received": self._received,
+            "dropped": self._dropped,
+            "strays": self._strays,
+        }
+
+    def close(self) -> None:
+        """Close the socket; safe to call twice."""
+        if self._socket.fileno() < 0:
+            return
+        self.counters()
+        self.unwatch()
+        self._ring.close()
+        self._socket.close()

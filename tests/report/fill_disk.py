@@ -1,0 +1,28 @@
+"""Run in a namespace of its own by test_jsonl: argv[1] is a file system of 64 kB. Prints what was met."""
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+from report_samples import passing
+
+from conformance.report.jsonl import Header, Writer, read
+
+folder = Path(sys.argv[1])
+hog = folder / "hog"
+hog.write_bytes(b"x" * 40_000)
+writer = Writer(folder / "run.jsonl", Header((), "", {}))
+for number in range(50):
+    writer.write(passing(f"case-{number}"))
+assert writer.failed, "64 kB were enough?"
+assert (folder / "run.jsonl").read_bytes().endswith(b"\n")
+before = read(folder / "run.jsonl")
+assert 0 < len(before.results) < 50
+assert before.problems == ("no footer: the run crashed or was killed, or is still going on",)
+hog.unlink()
+writer.close()
+after = read(folder / "run.jsonl")
+assert writer.pending > 0 or after.complete
+assert all(line["id"] == f"case-{number}" for number, line in enumerate(after.results))
+print("ENOSPC-met", len(before.results), len(after.results))
