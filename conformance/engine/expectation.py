@@ -9,7 +9,7 @@ from conformance.engine.craft import payload_octets
 from conformance.engine.result import Difference
 from conformance.engine.scope import Conn, HarnessError, Scope, matches, number
 from conformance.tcp import recognise
-from conformance.tcp.expression import Anything, Number, Range, Value
+from conformance.tcp.expression import Anything, Number, Range, Value, Variable
 from conformance.tcp.notation import Field, Kind, OptionItem, OptionList, Positions, Retransmission, SegmentLine, Stream
 from conformance.tcp.options import Option, find
 from conformance.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment, flag_names
@@ -24,6 +24,7 @@ def _said(fields: tuple[Field, ...]) -> dict[str, Value | str]:
     return {field.key: field.value for field in fields}
 
 
+_ISS = Variable("", "iss")
 _NOTHING_SAID: dict[str, Value | str] = {}
 
 
@@ -49,11 +50,12 @@ def _segment(line: SegmentLine, segment: Segment, scope: Scope, conn: Conn) -> D
         found.append(Difference("flags", flag_names(line.flags), flag_names(flags)))
     said = _said(line.fields) if line.fields else _NOTHING_SAID
     tcb = conn.tcb
-    if "seq" in said:
+    fresh = tcb.iss is None or tcb.syn_seq is not None or tcb.reset
+    if "seq" in said and not (flags & SYN and fresh and said["seq"] == _ISS):
         if not matches(said["seq"], segment.seq, scope, conn, circular=True):  # type: ignore[arg-type]
             found.append(Difference("seq", str(said["seq"]), relative(segment.seq, conn, own=True)))
     elif flags & SYN:
-        if tcb.iss is not None and tcb.iss != segment.seq and tcb.syn_seq is None and not tcb.reset and tcb.last_ack is None:
+        if not fresh and tcb.iss != segment.seq and tcb.last_ack is None:
             found.append(Difference("seq", "iss", relative(segment.seq, conn, own=True)))
     elif not line.flags & RST and segment.seq != tcb.snd_nxt:
         found.append(Difference("seq", relative(tcb.snd_nxt, conn, own=True), relative(segment.seq, conn, own=True)))

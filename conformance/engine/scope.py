@@ -60,8 +60,8 @@ class Conn:
     """Octets that the application has read so far."""
     written: int = 0
     """Octets that the application has written so far."""
-    sacked: list[tuple[int, int]] = field(default_factory=list)
-    window_moved: bool = False
+    highest: int = 0
+    """The number after the last octet that the tester ever sent."""
 
     @property
     def ack(self) -> int:
@@ -91,7 +91,7 @@ Reader = Callable[[Scope, Conn], float]
 
 _VARIABLES: dict[str, Callable[[Conn], int]] = {
     "iss": lambda c: c.tcb.iss if c.tcb.iss is not None else 0,
-    "irs": lambda c: c.tcb.irs,
+    "irs": lambda c: c.tcb.irs if c.tcb.syn_seq is None else c.tcb.syn_seq,
     "snd.una": lambda c: c.tcb.snd_una,
     "snd.nxt": lambda c: c.tcb.snd_nxt,
     "snd.wnd": lambda c: c.tcb.snd_wnd,
@@ -202,11 +202,6 @@ def matches(value: Value, seen: int, scope: Scope, conn: Conn, *, circular: bool
         return (low is None or low <= seen) and (high is None or seen <= high)
     wanted = number(value, scope, conn)
     return (wanted & MASK if circular else wanted) == seen
-
-
-def shown(value: Value, scope: Scope, conn: Conn) -> str:
-    """A value with its number: `irs+1`; used in reports, so never raises."""
-    return str(value)
 
 
 def compare(left: float, op: str, right: float) -> bool:

@@ -87,7 +87,7 @@ def file_name(id_: str) -> Path:
     parts = []
     for part in id_.split("/"):
         name = re.sub(r"[^A-Za-z0-9._=,\[\]+-]", "_", part).lstrip(".")[:160]
-        if name != part:
+        if not name or name != part:
             name += f"-{hashlib.sha256(part.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
         parts.append(name)
     return Path(*parts[:-1], f"{parts[-1]}.pcapng")

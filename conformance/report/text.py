@@ -9,21 +9,11 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from conformance.engine.result import Event, Result
-from conformance.tcp.expression import Binary, Expr, Number, Range, Variable
-from conformance.tcp.notation import (
-    ICMP_TYPES,
-    Field,
-    Icmp,
-    Octets,
-    OptionItem,
-    OptionList,
-    Payload,
-    Positions,
-    SegmentLine,
-)
+from conformance.tcp.expression import Number
+from conformance.tcp.notation import ICMP_TYPES, Field, Icmp, Octets
 from conformance.tcp.options import Option, encode
 from conformance.tcp.pattern import octets
-from conformance.tcp.segment import ACK, SYN, URG, IcmpMessage, Segment
+from conformance.tcp.segment import ACK, SYN, URG, IcmpMessage, Segment, flag_names
 from conformance.wire.codec import ETHERNET, IP4_HEADER, IP6_HEADER, decode, icmp_number
 
 Side = Literal["tester", "target"]
@@ -71,78 +61,83 @@ def _escaped(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def relative(value: int, base: str, first: int | None) -> Expr:
+def relative(value: int, base: str, first: int | None) -> str:
     """A sequence number as an expression: `irs+1`, `irs-5`, `irs`; the plain number when `first` is not known."""
     if first is None:
-        return Number(value)
+        return str(value)
     distance = (value - first) & 0xFFFFFFFF
     if distance >= _HALF:
         distance -= 1 << 32
     if value == 0 and abs(distance) > _NEAR:
-        return Number(0)
-    variable = Variable("", base)
-    if distance == 0:
-        return variable
-    return Binary("+" if distance > 0 else "-", variable, Number(abs(distance)))
+        return "0"
+    return f"{base}{distance:+d}" if distance else base
 
 
-def segment_line(segment: Segment, side: Side, numbers: Numbers) -> SegmentLine:
-    """The segment in the notation; `side` is who sent it. `str` of the result parses back to it."""
+def segment_text(segment: Segment, side: Side, numbers: Numbers) -> str:
+    """The segment in the notation; `side` is who sent it. It parses to a line that prints as the same text.
+
+    Built as text at once: a run prints some ten thousand segments.
+    """
     own, other = ("irs", "iss") if side == "tester" else ("iss", "irs")
     first, other_first = (numbers.irs, numbers.iss) if side == "tester" else (numbers.iss, numbers.irs)
-    fields = [Field("seq", relative(segment.seq, own, first))]
-    if segment.flags & ACK or segment.ack:
-        fields.append(Field("ack", relative(segment.ack, other, other_first)))
-    fields.append(Field("win", Number(segment.win)))
-    if segment.flags & URG or segment.urg:
-        fields.append(Field("urg", Number(segment.urg)))
-    if segment.doff < 5 or (segment.options and segment.options[0][0] == "raw" and segment.doff * 4 > _size(segment)):
-        fields.append(Field("doff", Number(segment.doff)))
-    if segment.reserved:
-        fields.append(Field("reserved", Number(segment.reserved)))
-    if not segment.checksum_ok:
-        fields.append(Field("sum", "bad"))
-    if segment.tos:
-        fields.append(Field("tos", Number(segment.tos)))
-    if side == "tester" and segment.ttl != 64:
-        fields.append(Field("ttl", Number(segment.ttl)))
+    flags = segment.flags
+    words = [_flag_names(flags), f"seq={relative(segment.seq, own, first)}"]
+    if flags & ACK or segment.ack:
+        words.append(f"ack={relative(segment.ack, other, other_first)}")
+    words.append(f"win={segment.win}")
+    if flags & URG or segment.urg:
+        words.append(f"urg={segment.urg}")
     options = segment.options
-    if options and options[-1] == ("eol",) and encode(options[:-1]) == encode(options):
-        options = options[:-1]  # it only pads, as building the line again would
-    items = tuple(item for option in options if (item := _option(option, other, other_first)) is not None)
-    offset = None if first is None else (segment.seq + (1 if segment.flags & SYN else 0) - first - 1) & 0xFFFFFFFF
-    return SegmentLine(
-        segment.flags, 0, tuple(fields), OptionList(items) if items else None, _payload(segment.payload, offset)
-    )
+    if segment.doff < 5 or (options and options[0][0] == "raw" and segment.doff * 4 > _size(segment)):
+        words.append(f"doff={segment.doff}")
+    if segment.reserved:
+        words.append(f"reserved={segment.reserved}")
+    if not segment.checksum_ok:
+        words.append("sum=bad")
+    if segment.tos:
+        words.append(f"tos={segment.tos}")
+    if side == "tester" and segment.ttl != 64:
+        words.append(f"ttl={segment.ttl}")
+    if options:
+        if options[-1] == ("eol",) and encode(options[:-1]) == encode(options):
+            options = options[:-1]  # it only pads, as building the line again would
+        items = ", ".join(filter(None, (_option(option, other, other_first) for option in options)))
+        if items:
+            words.append(f"<{items}>")
+    if segment.payload:
+        offset = None if first is None else (segment.seq + (1 if flags & SYN else 0) - first - 1) & 0xFFFFFFFF
+        words.append(_payload(segment.payload, offset))
+    return " ".join(words)
+
+
+_flag_names = lru_cache(maxsize=512)(flag_names)
 
 
 def _size(segment: Segment) -> int:
     return 20 + sum(len(option[1]) for option in segment.options if option[0] == "raw") + len(segment.payload)
 
 
-def _option(option: Option, base: str, first: int | None) -> OptionItem | None:
+def _option(option: Option, base: str, first: int | None) -> str:
+    """One option in the notation; nothing for raw octets that are none."""
     name = option[0]
     if name == "sack":
-        edges = ((relative(left, base, first), relative(right, base, first)) for left, right in option[1:])
-        return OptionItem("sack", tuple(Range(left, right) for left, right in edges))
+        blocks = (f"{relative(left, base, first)}..{relative(right, base, first)}" for left, right in option[1:])
+        return " ".join(("sack", *blocks))
     if name == "kind":
-        return OptionItem("kind", (Number(option[1]), bytes(option[2])) if option[2] else (Number(option[1]),))
+        return f"kind {option[1]} 0x{option[2].hex()}" if option[2] else f"kind {option[1]}"
     if name in ("raw", "fo"):
-        data = bytes(option[1])
-        if not data:
-            return OptionItem("fo") if name == "fo" else None
-        return OptionItem(name, (data,))
-    return OptionItem(name, tuple(Number(argument) for argument in option[1:]))
+        if option[1]:
+            return f"{name} 0x{option[1].hex()}"
+        return "fo" if name == "fo" else ""
+    return " ".join(map(str, option))
 
 
-def _payload(data: bytes, offset: int | None) -> Payload:
-    if not data:
-        return ()
+def _payload(data: bytes, offset: int | None) -> str:
     if offset is not None and offset < _HALF and octets(offset, len(data)) == data:
-        return (Positions(Number(len(data))),)
+        return f"({len(data)})"
     if len(data) > 8 and data == data[:1] * len(data):
-        return (Octets(data[:1], len(data)),)
-    return (Octets(data),)
+        return str(Octets(data[:1], len(data)))
+    return str(Octets(data))
 
 
 @lru_cache(maxsize=64)
@@ -193,7 +188,7 @@ def event_text(event: Event, result: Result) -> EventText:
         return EventText(side, f"a frame of {len(data)} octets, neither TCP nor an ICMP error: {_glimpse(data)}")
     if isinstance(carried, IcmpMessage):
         return EventText(side, str(icmp_line(carried)), _quoted(carried, side, numbers))
-    return EventText(side, str(segment_line(carried, side, numbers)), _ports(carried, side, event, result))
+    return EventText(side, segment_text(carried, side, numbers), _ports(carried, side, event, result))
 
 
 def _glimpse(data: bytes) -> str:

@@ -52,14 +52,12 @@ MTU = 1500
 _SYSCTLS = Path("/proc/sys")
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _SIOCETHTOOL = 0x8946
-_OFFLOADS = {"tx-checksum": 0x17, "tso": 0x1F, "gso": 0x24}
-"""ETHTOOL_STXCSUM, STSO, SGSO: left on, segments are larger than the link carries and have no checksums."""
-_MORE_OFFLOADS = {"rx-checksum": 0x15, "gro": 0x2C}
-"""ETHTOOL_SRXCSUM, SGRO: off where the driver lets us; a veth of today does neither by itself."""
+_OFFLOADS = {"tx-checksum": 0x17, "tso": 0x1F, "gso": 0x24, "rx-checksum": 0x15, "gro": 0x2C}
+"""ETHTOOL_S*: with the first three on, segments are larger than the link carries and have no checksums."""
+_MUST_BE_OFF = {"tx-checksum", "tso", "gso"}
 _ETH_P_ALL = 0x0003
 _PACKET_IGNORE_OUTGOING = 23
 _SOL_PACKET = 263
-
 
 Attributes = list[list[object]]
 
@@ -128,9 +126,6 @@ def raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-# --- the namespace -------------------------------------------------------------------------------------------------
-
-
 def enter_namespace() -> None:
     """Unshare the network namespace, inside a user namespace of our own when that is the only way.
 
@@ -157,9 +152,6 @@ def _read(path: Path) -> str | None:
         return " ".join(path.read_text().split())
     except OSError:
         return None
-
-
-# --- what is in it -------------------------------------------------------------------------------------------------
 
 
 def _set_up(asked: dict[str, dict[str, str]], descriptors: list[int]) -> dict[str, object]:
@@ -189,7 +181,7 @@ def _set_up(asked: dict[str, dict[str, str]], descriptors: list[int]) -> dict[st
 
 def _set_links_up() -> list[str]:
     """Make the veth pair, the phantom router and its routes; return the prefixes whose route shows quickack."""
-    with Route() as route:
+    with contextlib.closing(Route()) as route:
         route.veth("v0", TARGET_MAC, "v1", FAR_MAC)
         near, far, loopback = (socket.if_nametoindex(name) for name in ("v0", "v1", "lo"))
         # Before the links come up: no link-local address, no router solicitation, no address check, no MLD for them.
@@ -237,14 +229,14 @@ def _switch_offloads_off(name: str) -> list[str]:
     """Return what is known to be off now; raises HolderError when one that would falsify verdicts stays on."""
     off = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
-        for what, command in (_OFFLOADS | _MORE_OFFLOADS).items():
+        for what, command in _OFFLOADS.items():
             value = ctypes.create_string_buffer(struct.pack("=II", command, 0))
             request = struct.pack("16sP16x", name.encode(), ctypes.addressof(value))
             try:
                 fcntl.ioctl(handle, _SIOCETHTOOL, request)
                 off.append(what)
             except OSError as problem:
-                if what in _OFFLOADS:
+                if what in _MUST_BE_OFF:
                     raise HolderError(f"cannot switch {what} off on {name}: {problem}") from problem
     return off
 
@@ -259,10 +251,8 @@ class Route:
         self._messages = _pyroute2_messages()
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
 
-    def __enter__(self) -> Route:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the socket."""
         self._socket.close()
 
     def veth(self, near: str, near_mac: str, far: str, far_mac: str) -> None:
@@ -368,8 +358,7 @@ def _pyroute2_messages() -> dict[str, Any]:
     sys.modules["pyroute2"] = bare
     try:
         return _import_messages()
-    except (ImportError, AttributeError):
-        # A release in which they need more of their package: then all of it.
+    except (ImportError, AttributeError):  # a release in which they need more of their package: then all of it
         for name in [name for name in sys.modules if name.partition(".")[0] == "pyroute2"]:
             del sys.modules[name]
         return _import_messages()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import socket
 import subprocess
@@ -20,10 +19,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from conformance.targets import holder
-from conformance.targets.base import Capabilities, Endpoints, IpVersion, Link, TargetError
+from conformance.targets.base import Capabilities, Endpoints, IpVersion, Link, Oracle, TargetError
 from conformance.targets.inet_diag import InetDiag
 from conformance.targets.sockets import VERBS, OwnSocket
 from conformance.wire.barrier import ResetBarrier, calibrate
+from conformance.wire.base import Barrier, Wire
 from conformance.wire.packet import PacketWire
 from conformance.wire.ring import RingError
 
@@ -75,10 +75,8 @@ for _name, _, _value in (setting.partition("=") for setting in _KERNELS_OWN.spli
     DEFAULT_SYSCTLS[f"net.ipv4.{_name}"] = _value
 """Set before any case runs, where the kernel has them; `--sysctl` overrides them."""
 
-_HEALTH = frozenset(
-    ("TCPTimeWaitOverflow", "TCPAbortOnMemory", "ListenDrops", "ListenOverflows")
-    + ("TCPReqQFullDrop", "TCPReqQFullDoCookies")
-)
+_HEALTH = {"TCPTimeWaitOverflow", "TCPAbortOnMemory", "ListenDrops", "ListenOverflows"}
+_HEALTH |= {"TCPReqQFullDrop", "TCPReqQFullDoCookies"}
 _SYSCTL_NAME = re.compile(r"net(\.[a-z0-9_-]+)+", re.IGNORECASE)
 _RESERVED = 64
 """Addresses at the head of each prefix that no case gets: the barrier's, calibration's, and room for more."""
@@ -107,9 +105,10 @@ class OwnKernel:
         self._next_target_port = self._next_tester_port = 0
         self._pool: dict[IpVersion, list[int]] = {4: [], 6: []}
         self._asked: deque[IpVersion] = deque()
-        self.oracle: InetDiag | None = InetDiag(_adopt(socket.AF_NETLINK, socket.SOCK_RAW, diag))
+        self._diag = InetDiag(_adopt(socket.AF_NETLINK, socket.SOCK_RAW, diag))
+        self.oracle: Oracle | None = self._diag
         try:
-            self.wire = PacketWire(
+            self.wire: Wire = PacketWire(
                 packet, tester_mac=_mac(holder.ROUTER_MAC), target_mac=_mac(holder.TARGET_MAC), mtu=facts["mtu"]
             )
         except RingError as problem:
@@ -117,11 +116,12 @@ class OwnKernel:
         self._ask(4)
         self._ask(6)
         quick = {version: self._prefixes[version, "quick-ack"] for version in TARGET_ADDRESS}
-        self.barrier = ResetBarrier(
+        barrier = ResetBarrier(
             self.wire, sources=[quick[4].at(n) for n in range(1, 5)], target=TARGET_ADDRESS[4], closed_port=CLOSED_PORT
         )
+        self.barrier: Barrier = barrier
         paths = [(quick[version].at(5), address) for version, address in TARGET_ADDRESS.items()]
-        self.calibration = calibrate(self.wire, self.barrier, paths, closed_port=CLOSED_PORT)
+        self.calibration = calibrate(self.wire, barrier, paths, closed_port=CLOSED_PORT)
         self.capabilities = _capabilities(facts["sysctls"])
 
     @classmethod
@@ -157,7 +157,6 @@ class OwnKernel:
         return {
             "name": self.name,
             "kernel": f"{system.sysname} {system.release} {system.version} {system.machine}",
-            "distribution": _distribution(),
             "addresses": [holder.TARGET_V4, holder.TARGET_V6],
             "tester_prefixes": {link: list(prefixes) for link, prefixes in _PREFIXES.items()},
             **self._facts,
@@ -200,7 +199,7 @@ class OwnKernel:
         if len(pool) < REFILL:
             self._replenish(pair.version)
         family = _family(pair.version)
-        return OwnSocket(_adopt(family, socket.SOCK_STREAM, pool.pop()), pair, self._destroy)
+        return OwnSocket(_adopt(family, socket.SOCK_STREAM, pool.pop()), pair, self._diag.destroy)
 
     def health(self) -> dict[str, int]:
         """Counters whose rise makes silences doubtful: frames that the wire lost, and the kernel's TcpExt counters."""
@@ -216,8 +215,7 @@ class OwnKernel:
         # The holder destroys what sockets there still are when it loses us, and the namespace goes with it.
         self._control.close()
         self.wire.close()
-        if self.oracle is not None:
-            self.oracle.close()
+        self._diag.close()
         for fd in (self._netstat, *self._pool[4], *self._pool[6]):
             os.close(fd)
         try:
@@ -242,10 +240,6 @@ class OwnKernel:
             if port not in self._target_ports:
                 return port
         raise TargetError("every port of the target is in use: run fewer cases at a time")
-
-    def _destroy(self, pair: Endpoints) -> None:
-        if self.oracle is not None:
-            self.oracle.destroy(pair)
 
     def _ask(self, version: IpVersion) -> None:
         _send(self._control, {"sockets": version, "count": BATCH})
@@ -377,21 +371,14 @@ def _capabilities(sysctls: Mapping[str, str]) -> Capabilities:
         links=frozenset({"quick-ack", "delayed-ack"}),
         options=frozenset(option for option, on in options.items() if on),
         settings={
-            "syncookies": ("never", "when-full", "always")[number("syncookies")],
-            "rfc1337": ("off", "on")[number("rfc1337")],
-            "abort-on-overflow": ("off", "on")[number("abort_on_overflow")],
+            "syncookies": {0: "never", 2: "always"}.get(number("syncookies"), "when-full"),
+            "rfc1337": "on" if number("rfc1337") else "off",
+            "abort-on-overflow": "on" if number("abort_on_overflow") else "off",
         },
         challenge_interval=throttle / 1000 + 0.05 if throttle else 0.0,
         # TIME-WAIT takes 60 s here, whatever tcp_fin_timeout says: TCP_TIMEWAIT_LEN, twice the MSL.
         msl=30.0,
     )
-
-
-def _distribution() -> str:
-    try:
-        return platform.freedesktop_os_release().get("PRETTY_NAME", "")
-    except OSError:
-        return ""
 
 
 def _family(version: IpVersion) -> socket.AddressFamily:

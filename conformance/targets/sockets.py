@@ -124,7 +124,7 @@ class OwnSocket:
     although the application has let go of it already.
     """
 
-    def __init__(self, inner: socket.socket, pair: Endpoints, destroy: Callable[[Endpoints], None]) -> None:
+    def __init__(self, inner: socket.socket, pair: Endpoints, destroy: Callable[[Endpoints], object]) -> None:
         self._inner = inner
         self._pair = pair
         self._destroy = destroy

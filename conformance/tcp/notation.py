@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from conformance.tcp.expression import (
+    RFC_VARIABLES,
     Anything,
     Expr,
     NotationError,
@@ -329,7 +330,7 @@ def _option(tokens: Tokens) -> OptionItem:
         if ahead.kind == "hex" and token.text == "fo":
             tokens.next()
             args.append(_hex(ahead.text, ahead.column))
-        elif token.text == "sack" and ahead.kind == "name" and "." not in ahead.text:
+        elif token.text == "sack" and ahead.kind == "name" and "." not in ahead.text and ahead.text not in RFC_VARIABLES:
             args.append(tokens.next().text)
         else:
             args.append(parse_value(tokens))

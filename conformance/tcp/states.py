@@ -139,7 +139,7 @@ def _flag(bit: int) -> Condition:
 
 def _rows(check: str, states: Iterable[State], *rows: tuple[object, ...], source: str = "3.10.7.4") -> list[Row]:
     held = frozenset(states)
-    return [Row(check, held, *row, source=source) for row in rows]  # type: ignore[arg-type]
+    return [Row(check, held, *row, source=source) for row in rows]  # type: ignore[arg-type, misc]
 
 
 _SILENT, _ACK, _SYNACK, _RST, _RSTACK = Reply.SILENCE, Reply.ACK, Reply.SYN_ACK, Reply.RST_OF_ACK, Reply.RST_ACK

@@ -78,7 +78,10 @@ def test_an_id_that_is_not_there_suggests_those_that_are_near():
 def test_select_by_each_property_and_by_several():
     catalogue = load()
     assert len(catalogue.select()) == 559
-    assert [r.id for r in catalogue.select(["RFC9293-MUST-2", "RFC9293-MUST-1"])] == ["RFC9293-MUST-1", "RFC9293-MUST-2"]
+    assert [r.id for r in catalogue.select(["RFC9293-MUST-2", "RFC9293-MUST-1"])] == [
+        "RFC9293-MUST-1",
+        "RFC9293-MUST-2",
+    ]
     sections = {r.section for r in catalogue.select(rfc=9293, section="3.10.7")}
     assert {"3.10.7.2", "3.10.7.4"} <= sections
     assert all(section.startswith("3.10.7") for section in sections)
@@ -125,7 +128,10 @@ def test_the_five_conflicts_of_the_rfcs_are_data():
         ("[]", "a mapping should stand here"),
         ("a: 1", "it has no requirements"),
         ("requirements: [", "while parsing"),
-        ("conflicts:\n- {id: C, summary: x, outcomes: {}, requirements: [B]}\nrequirements: []", ":2: a conflict names B"),
+        (
+            "conflicts:\n- {id: C, summary: x, outcomes: {}, requirements: [B]}\nrequirements: []",
+            ":2: a conflict names B",
+        ),
     ],
 )
 def test_a_catalogue_that_is_wrong_says_where(tmp_path: Path, text, message):

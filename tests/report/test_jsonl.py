@@ -20,7 +20,10 @@ from conformance.report import jsonl
 from conformance.report.jsonl import Header, ReportError, Writer, case_set_digest, read, result_line, timestamp
 from conformance.tcp.notation import parse
 
-HEADER = Header(("conformance", "run"), "sha256:0", {"kernel": "Linux 6.18.1", "sysctls": {"tcp_sack": "1"}}, selected=2)
+ROOT = Path(__file__).parents[2]
+HEADER = Header(
+    ("conformance", "run"), "sha256:0", {"kernel": "Linux 6.18.1", "sysctls": {"tcp_sack": "1"}}, selected=2
+)
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(jsonl.JSON_SCHEMA.read_text()))
 
 
@@ -56,7 +59,13 @@ def test_a_result_of_any_verdict_is_valid_and_only_those_to_explain_carry_frames
 
 def test_the_schema_refuses_what_is_wrong():
     line = json.loads(json.dumps(result_line(passing())))
-    for key, value in (("verdict", "GOOD"), ("judgement", "fine"), ("attempts", 0), ("trace", [{}]), ("started", "now")):
+    for key, value in (
+        ("verdict", "GOOD"),
+        ("judgement", "fine"),
+        ("attempts", 0),
+        ("trace", [{}]),
+        ("started", "now"),
+    ):
         assert not VALIDATOR.is_valid({**line, key: value}), key
     assert VALIDATOR.is_valid({**line, "added_later": 1})
     del line["finding"]
@@ -84,13 +93,15 @@ def test_every_result_is_on_the_disk_when_write_returns(tmp_path: Path):
 def test_a_killed_run_has_no_footer_and_the_reader_says_so(tmp_path: Path):
     path = tmp_path / "run.jsonl"
     code = (
-        "import os, sys, signal; sys.path.insert(0, sys.argv[2])\n"
+        "import os, sys, signal; sys.path[:0] = sys.argv[2:]\n"
         "from pathlib import Path\n"
         "from test_jsonl import HEADER, Writer, passing\n"
         "w = Writer(Path(sys.argv[1]), HEADER); w.write(passing('a'))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    process = subprocess.run([sys.executable, "-c", code, path, Path(__file__).parent], check=False, capture_output=True)
+    process = subprocess.run(
+        [sys.executable, "-c", code, path, Path(__file__).parent, ROOT], check=False, capture_output=True
+    )
     assert process.returncode == -9, process.stderr
     report = read(path)
     assert len(report.results) == 1
@@ -159,7 +170,8 @@ def test_a_device_without_room_does_not_end_the_run():
     assert writer.failed == os.strerror(errno.ENOSPC)
     assert writer.pending == 3
     assert told.getvalue().splitlines() == [
-        "conformance: the report /dev/full can't be written: No space left on device: make room, the run goes on and tries again",
+        "conformance: the report /dev/full can't be written: No space left on device: "
+        "make room, the run goes on and tries again",
         "conformance: 3 line(s) of the report /dev/full are lost: No space left on device",
     ]
 
@@ -211,7 +223,7 @@ def test_a_disk_that_fills_up_keeps_whole_lines_and_gets_the_rest_when_there_is_
 
 def test_a_real_full_disk(tmp_path: Path):
     script = Path(__file__).with_name("fill_disk.py")
-    inner = f"mount -t tmpfs -o size=64k none {tmp_path} && exec {sys.executable} {script} {tmp_path}"
+    inner = f"mount -t tmpfs -o size=64k none {tmp_path} && exec {sys.executable} {script} {tmp_path} {ROOT}"
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
         pytest.skip("no user namespaces here: the small disk above stands in")
     process = subprocess.run(["unshare", "-rm", "sh", "-c", inner], capture_output=True, text=True, check=False)
@@ -223,7 +235,9 @@ def test_a_real_full_disk(tmp_path: Path):
 def test_threads_may_write_at_once(tmp_path: Path):
     path = tmp_path / "run.jsonl"
     writer = Writer(path, HEADER)
-    threads = [threading.Thread(target=lambda n=n: [writer.write(passing(f"{n}-{m}")) for m in range(20)]) for n in range(4)]
+    threads = [
+        threading.Thread(target=lambda n=n: [writer.write(passing(f"{n}-{m}")) for m in range(20)]) for n in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -236,7 +250,11 @@ def test_threads_may_write_at_once(tmp_path: Path):
 @given(st.text(), st.binary(max_size=80))
 def test_hostile_texts_and_frames_stay_valid_ascii_json(text, data):
     result = failing(id_=text, reason=text, title=text)
-    result.trace = [Event(1, "call", text, 0, text), Event(2, "seen", "main", 0, data), Event(3, "note", "main", -1, text)]
+    result.trace = [
+        Event(1, "call", text, 0, text),
+        Event(2, "seen", "main", 0, data),
+        Event(3, "note", "main", -1, text),
+    ]
     encoded = jsonl._octets(result_line(result))
     assert encoded.isascii()
     assert encoded.count(b"\n") == 1
@@ -263,7 +281,9 @@ def test_the_digest_changes_with_names_and_contents_not_with_the_place(tmp_path:
 
     first = suite("one", {"a.yaml": "1", "b.yaml": "2"})
     assert suite("two", {"b.yaml": "2", "a.yaml": "1"}) == first
-    assert len({first, suite("three", {"a.yaml": "1", "b.yaml": "3"}), suite("four", {"a.yaml": "1", "c.yaml": "2"})}) == 3
+    assert (
+        len({first, suite("three", {"a.yaml": "1", "b.yaml": "3"}), suite("four", {"a.yaml": "1", "c.yaml": "2"})}) == 3
+    )
 
 
 def test_what_the_readme_says_of_the_keys_is_what_is_written():

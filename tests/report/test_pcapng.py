@@ -28,7 +28,9 @@ def test_scapy_reads_frames_times_and_comments(tmp_path: Path):
     frames = [event for event in result.trace if isinstance(event.data, bytes)]
     found = packets(path)
     assert [bytes(packet) for packet in found] == [event.data for event in frames]
-    assert [round((packet.time - START // 10**9) * 10**9) for packet in found] == [e.time - START // 10**9 * 10**9 for e in frames]
+    assert [round((packet.time - START // 10**9) * 10**9) for packet in found] == [
+        e.time - START // 10**9 * 10**9 for e in frames
+    ]
     comments = [comment.decode() for comment in found[0].comments]
     assert comments == [
         "step 2 send: SYN (cases/close/crossing-fins.yaml:5)",
@@ -50,7 +52,9 @@ def test_a_probe_says_that_it_is_one(tmp_path: Path):
 def test_tshark_reads_it(tmp_path: Path):
     path = tmp_path / "x.pcapng"
     path.write_bytes(capture(failing()))
-    shown = subprocess.run(["tshark", "-r", path, "-T", "fields", "-e", "frame.comment"], check=True, capture_output=True)
+    shown = subprocess.run(
+        ["tshark", "-r", path, "-T", "fields", "-e", "frame.comment"], check=True, capture_output=True
+    )
     assert b"step 2 send: SYN" in shown.stdout
 
 

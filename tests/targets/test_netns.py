@@ -105,7 +105,7 @@ def test_as_nobody(kernel):
     [
         ("tcp_made_up", "1", "sysctl net.ipv4.tcp_made_up: this kernel has no such setting"),
         ("net.ipv4.tcp_sack", "x", "sysctl net.ipv4.tcp_sack=x: Invalid argument"),
-        ("net.ipv4.tcp_syncookies", "7", "sysctl net.ipv4.tcp_syncookies=7: Invalid argument"),
+        ("net.ipv4.tcp_adv_win_scale", "99", "sysctl net.ipv4.tcp_adv_win_scale=99: Invalid argument"),
         ("kernel.panic", "1", "'kernel.panic': not a setting of a network namespace"),
         ("net.ipv4./etc/passwd", "1", "not a setting of a network namespace"),
         ("net.ipv4..tcp_sack", "1", "not a setting of a network namespace"),

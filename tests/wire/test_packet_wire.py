@@ -136,13 +136,16 @@ def test_what_a_full_ring_lost_is_counted(kernel, pair):
     inbox = Inbox()
     kernel.wire.attach(pair.tester, inbox)
     frame = ask(kernel, pair)
-    before = kernel.wire.counters()["dropped"]
+    kernel.wire.drain()
+    before = kernel.wire.counters()
     for _ in range(SLOTS + 1_000):
         kernel.wire.send(frame)
-    read = kernel.wire.drain()
-    assert read >= SLOTS
-    assert kernel.wire.counters()["dropped"] == before + SLOTS + 1_000 - read
-    assert kernel.wire.counters()["dropped"] > before
+    kernel.wire.drain()
+    after = kernel.wire.counters()
+    received, dropped = (after[name] - before[name] for name in ("received", "dropped"))
+    # The target's own MLD reports come when they like, during the drain too, and are counted like any frame.
+    assert SLOTS <= received <= SLOTS + 5
+    assert 1_000 <= dropped <= 1_005
     kernel.wire.send(frame)
     assert kernel.wire.drain() == 1
 
@@ -150,5 +153,5 @@ def test_what_a_full_ring_lost_is_counted(kernel, pair):
 def test_no_ring_is_a_clear_error():
     plain, other = socket.socketpair()
     other.close()
-    with pytest.raises(RingError, match="no receive ring of 39 MB on the packet socket"):
+    with pytest.raises(RingError, match="no receive ring of 38 MB on the packet socket"):
         PacketWire(plain.detach(), tester_mac=bytes(6), target_mac=bytes(6))

@@ -1,0 +1,237 @@
+"""The steps that act or decide: send, any-of, repeat, check, wait, deliver; and the dispatch of all kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from conformance.cases import model as m
+from conformance.engine import calls
+from conformance.engine.context import SETTLE, Run, Stopped
+from conformance.engine.craft import again, encoder_of, icmp_frame, segment_of, stream_of
+from conformance.engine.expectation import differences, expected_text, seen_text
+from conformance.engine.expecting import expect
+from conformance.engine.naming import name_state
+from conformance.engine.pacing import pace
+from conformance.engine.result import Event
+from conformance.engine.scope import Conn, HarnessError, Named, compare, number, reader
+from conformance.tcp.notation import Icmp, Nothing, Octets, Retransmission, SegmentLine, Stream
+from conformance.tcp.segment import ACK, PSH, Segment
+
+
+async def perform(run: Run, step: m.Step) -> None:
+    """One step. Raises StepFailed, Inconclusive, Unsupported, Stopped, HarnessError."""
+    run.steps.append(step)
+    await _KINDS[type(step)](run, step)
+
+
+async def perform_all(run: Run, steps: Sequence[m.Step]) -> None:
+    """Steps in order."""
+    for step in steps:
+        await perform(run, step)
+
+
+# -- send ---------------------------------------------------------------------------------------------------
+
+
+async def send(run: Run, step: m.Send) -> None:
+    """Send what the line says; segments whose answer may be throttled are spaced."""
+    conn = run.conn(step.conn)
+    run.begin_run(step)
+    line = step.line
+    if isinstance(line, SegmentLine):
+        segment = segment_of(line, run.scope, conn)
+        if not step.unpaced and run.pace.challenge_interval:
+            await pace(run, conn, segment)
+        if line.fields and line.field("frag") is not None:
+            _fragments(run, conn, line, segment)
+        elif line.fields and (line.field("from") or line.field("to")):
+            run.transmit(conn, segment, encoder=encoder_of(line, conn, run.wire.tester_mac, run.wire.target_mac))
+        else:
+            run.transmit(conn, segment)
+        if step.name is not None:
+            run.scope.names[step.name] = Named(segment, conn.name, 0.0)
+    elif isinstance(line, Retransmission):
+        segment = again(line, run.scope, conn)
+        if not step.unpaced:
+            await pace(run, conn, segment)
+        run.transmit(conn, segment)
+        if step.name is not None:
+            run.scope.names[step.name] = Named(segment, conn.name, 0.0)
+    elif isinstance(line, Stream):
+        for piece in stream_of(line, run.scope, conn):
+            run.transmit(conn, piece)
+            if step.name is not None:
+                run.scope.names[step.name] = Named(piece, conn.name, 0.0)
+    elif isinstance(line, Icmp):
+        frame = icmp_frame(line, run.scope, conn)
+        run.base = run.wire.send(frame)
+        run.acted = True
+        run.trace.append(Event(run.base, "sent", conn.name, len(run.steps) - 1, frame))
+    else:
+        raise HarnessError(f"{line} cannot be sent")
+
+
+def _fragments(run: Run, conn: Conn, line: SegmentLine, segment: Segment) -> None:
+    size = number(line.field("frag"), run.scope, conn)  # type: ignore[arg-type]
+    if size < 8 or size % 8:
+        raise HarnessError("frag takes a multiple of 8")
+    for frame in conn.encoder.fragments(segment, size):
+        segment.time = run.base = run.wire.send(frame)
+        run.trace.append(Event(run.base, "sent", conn.name, len(run.steps) - 1, frame))
+    conn.tcb.sent(segment)
+    conn.last_sent = segment
+    run.acted = True
+
+
+# -- any-of ---------------------------------------------------------------------------------------------------
+
+
+async def any_of(run: Run, step: m.AnyOf) -> None:
+    """Take the first way whose first step fits what comes; its label is reported."""
+    for label, steps in step.branches:
+        if not steps:
+            raise HarnessError(f"the way {label!r} has no steps")
+    firsts = [steps[0] for _, steps in step.branches]
+    if all(isinstance(first, m.Call | m.ResultOf) for first in firsts):
+        await _any_call(run, step)
+        return
+    chosen = await _any_segment(run, step)
+    label, steps = step.branches[chosen]
+    run.observations[_where(step)] = label
+    run.note(f"way taken: {label}")
+    await perform_all(run, steps)
+
+
+def _where(step: m.AnyOf) -> str:
+    return ",".join(step.requirements) or f"line {step.place.line}"
+
+
+async def _any_segment(run: Run, step: m.AnyOf) -> int:
+    run.in_run = False
+    quiet = None
+    wanted = []
+    for index, (_, steps) in enumerate(step.branches):
+        first = steps[0]
+        if isinstance(first, m.Expect):
+            wanted.append(expected_text(first, run.conn(first.conn)))
+            if isinstance(first.line, Nothing):
+                quiet = index
+    deadline = run.clock.now() + round((SETTLE + run.pace.slack) * 1e9)
+    conns = {first.conn for first in (steps[0] for _, steps in step.branches)}
+    if quiet is not None:
+        await run.prove()
+    for name in conns:
+        conn = run.conn(name)
+        if quiet is None and len(conns) == 1:
+            await run.arrival(conn, deadline)
+        if not conn.queue:
+            continue
+        for index, (_, steps) in enumerate(step.branches):
+            first = steps[0]
+            fits = isinstance(first, m.Expect) and first.conn == name and not isinstance(first.line, Nothing)
+            if fits and not differences(first, conn.queue[0], run.scope, conn):  # type: ignore[arg-type]
+                return index
+        raise run.fail(
+            step, "none of the ways was taken", expected=" | ".join(wanted), seen=seen_text(conn.queue[0], conn)
+        )
+    if quiet is not None:
+        return quiet
+    raise run.fail(step, "none of the ways was taken", expected=" | ".join(wanted), seen="nothing")
+
+
+async def _any_call(run: Run, step: m.AnyOf) -> None:
+    """All ways begin with the same call or result: make it once and see whose outcome it has."""
+    from conformance.engine.context import StepFailed
+
+    failures = []
+    first = step.branches[0][1][0]
+    run.steps.append(first)
+    outcome = await calls.once(run, first)
+    for label, steps in step.branches:
+        try:
+            await calls.judge_as(run, steps[0], first, outcome)
+        except StepFailed as failure:
+            failures.append(failure)
+            continue
+        run.observations[_where(step)] = label
+        run.note(f"way taken: {label}")
+        await perform_all(run, steps[1:])
+        return
+    expected = " | ".join(failure.finding.expected for failure in failures)
+    raise run.fail(step, "none of the ways was taken", expected=expected, seen=failures[0].finding.seen)
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------
+
+
+async def repeat(run: Run, step: m.Repeat) -> None:
+    """The body, `count` times at most, until the condition holds."""
+    for number_ in range(1, step.count + 1):
+        await perform_all(run, step.body(number_))
+        if step.until is not None and _holds(run, step.until):
+            return
+    if step.until is not None:
+        raise run.fail(step, f"not so after {step.count} rounds", expected=_text(step.until), seen="otherwise")
+
+
+def _holds(run: Run, check: m.Check) -> bool:
+    conn = run.conn(check.conn)
+    return compare(reader(check.left)(run.scope, conn), check.op, reader(check.right)(run.scope, conn))
+
+
+def _text(check: m.Check) -> str:
+    return f"{check.left} {check.op} {check.right}"
+
+
+async def check_(run: Run, step: m.Check) -> None:
+    """A comparison must hold."""
+    if not _holds(run, step):
+        conn = run.conn(step.conn)
+        left, right = reader(step.left)(run.scope, conn), reader(step.right)(run.scope, conn)
+        raise run.fail(step, "the comparison does not hold", expected=_text(step), seen=f"{left} and {right}")
+
+
+async def wait(run: Run, step: m.Wait) -> None:
+    """Let time pass."""
+    conn = run.conn(step.conn)
+    await run.sleep(calls.seconds(step.span, run, conn))
+    run.in_run = False
+
+
+async def deliver(run: Run, step: m.Deliver) -> None:
+    """Data, its ACK, the application's read."""
+    common = {
+        "place": step.place,
+        "text": step.text,
+        "conn": step.conn,
+        "requirements": step.requirements,
+    }
+    line = SegmentLine(PSH | ACK, payload=step.payload)
+    await send(run, m.Send(line=line, **common))  # type: ignore[arg-type]
+    await expect(run, m.Expect(line=SegmentLine(ACK), **common))  # type: ignore[arg-type]
+    conn = run.conn(step.conn)
+    size = 0
+    for part in step.payload:
+        size += len(part.data) * part.times if isinstance(part, Octets) else number(part.count, run.scope, conn)  # type: ignore[arg-type]
+    argument = (m.Argument(number=size),)
+    await calls.call(run, m.Call(verb="recv", args=argument, returns=step.payload, **common))  # type: ignore[arg-type]
+
+
+async def stop(run: Run, step: m.Stop) -> None:
+    """The case ends here, well."""
+    raise Stopped
+
+
+_KINDS: dict[type, Callable[..., Awaitable[None]]] = {
+    m.Send: send,
+    m.Expect: expect,
+    m.Call: calls.call,
+    m.ResultOf: calls.result,
+    m.StateIs: name_state,
+    m.AnyOf: any_of,
+    m.Repeat: repeat,
+    m.Check: check_,
+    m.Wait: wait,
+    m.Deliver: deliver,
+    m.Stop: stop,
+}

@@ -1,0 +1,273 @@
+"""The application's calls: made through the agent, their outcomes held against what the case wants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.cases.model import Argument, Awaited, Call, ResultOf, Step
+from conformance.engine.context import SETTLE, Run, Unsupported
+from conformance.engine.craft import payload_octets
+from conformance.engine.scope import Conn, HarnessError, reader
+from conformance.targets.base import AgentSocket, Outcome
+from conformance.tcp import pattern
+from conformance.tcp.expression import Range, Seconds
+
+_RETURNS_NOTHING = frozenset({"listen", "connect", "shutdown", "close", "abort", "exit", "setsockopt"})
+
+
+async def call(run: Run, step: Call) -> None:
+    """Make the call; unless it is left pending, wait for its outcome and judge it."""
+    conn = run.conn(step.conn)
+    run.begin_run(step)
+    outcome = _start(run, conn, step)
+    run.base = run.clock.now()
+    run.acted = True
+    if isinstance(outcome, Outcome):
+        if step.name is None:
+            await _judge(run, conn, step, step, outcome)
+        else:
+            run.pending[step.name] = (_Done(outcome), step)
+    elif step.name is not None:
+        run.pending[step.name] = (outcome, step)
+    else:
+        await _judge(run, conn, step, step, await _wait(run, step, outcome))
+
+
+async def result(run: Run, step: ResultOf) -> None:
+    """Wait for the outcome of a call that was left pending."""
+    entry = run.pending.pop(step.name, None)
+    if entry is None:
+        raise HarnessError(f"no call is pending as {step.name!r}")
+    pending, made = entry
+    assert isinstance(made, Call)
+    outcome = pending.poll()  # type: ignore[attr-defined]
+    if outcome is None:
+        outcome = await _wait(run, step, pending)
+    await _judge(run, run.conn(made.conn), step, made, outcome)
+
+
+async def once(run: Run, step: Step) -> Outcome:
+    """The outcome of a call or result step, not yet judged: for `any-of`, whose ways differ in what they want."""
+    if isinstance(step, ResultOf):
+        entry = run.pending.get(step.name)
+        if entry is None:
+            raise HarnessError(f"no call is pending as {step.name!r}")
+        pending: Any = entry[0]
+        return pending.poll() or await _wait(run, step, pending)
+    assert isinstance(step, Call)
+    run.begin_run(step)
+    outcome = _start(run, run.conn(step.conn), step)
+    run.base = run.clock.now()
+    run.acted = True
+    return outcome if isinstance(outcome, Outcome) else await _wait(run, step, outcome)
+
+
+async def judge_as(run: Run, step: Step, made: Step, outcome: Outcome) -> None:
+    """Hold an outcome against one of the steps that want something of it. Raises StepFailed."""
+    assert isinstance(step, Awaited)
+    if isinstance(made, ResultOf):
+        made = run.pending[made.name][1]  # type: ignore[assignment]
+    assert isinstance(made, Call)
+    await _judge(run, run.conn(made.conn), step, made, outcome)
+
+
+class _Done:
+    """A call that ended at once, kept for its `result` step."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+
+    def poll(self) -> Outcome:
+        return self._outcome
+
+    def cancel(self) -> None:
+        """Nothing to give up."""
+
+
+async def _wait(run: Run, step: Awaited, pending: Any) -> Outcome:
+    limit = SETTLE
+    if isinstance(step.within, Seconds):
+        limit = step.within.value
+    elif isinstance(step.within, Range) and isinstance(step.within.high, Seconds):
+        limit = step.within.high.value
+    outcome = pending.poll()
+    if outcome is None:
+        begin = run.clock.now()
+        outcome = await pending.wait(limit + run.pace.slack)
+        run.waited += run.clock.now() - begin
+    if outcome is None:
+        pending.cancel()
+        raise run.fail(step, f"the call is still pending after {limit:g} s", expected=_wanted(step), seen="pending")
+    return outcome  # type: ignore[no-any-return]
+
+
+def _start(run: Run, conn: Conn, step: Call) -> Any:
+    verb = step.verb
+    if verb not in run.target.capabilities.verbs:
+        raise Unsupported(f"the target's agent has no verb {verb!r}")
+    run.note(step.text.removeprefix("call: "), conn.name, "call")
+    if verb == "listen":
+        sock = run.listener
+        if sock is None or run.listening:
+            sock = run.target.socket(conn.pair)
+            run.sockets.append(sock)
+            run.listener = sock
+        run.listening = True
+        return sock.listen(step.args[0].number or 0 if step.args else 16)
+    if verb == "accept" or step.on_listener:
+        if run.listener is None and verb == "setsockopt":
+            run.listener = run.target.socket(conn.pair)
+            run.sockets.append(run.listener)
+        if run.listener is None:
+            raise HarnessError("no listener: call listen() first")
+        return run.listener.accept() if verb == "accept" else _plain(run, conn, step, run.listener)
+    if conn.socket is None:
+        if verb in ("connect", "setsockopt"):
+            conn.socket = run.target.socket(conn.pair)
+            run.sockets.append(conn.socket)
+        else:
+            raise HarnessError(f"the application has no socket for {conn.name}: accept() or connect() first")
+    return _plain(run, conn, step, conn.socket)
+
+
+def _plain(run: Run, conn: Conn, step: Call, sock: AgentSocket) -> Any:
+    verb, args = step.verb, step.args
+    words = {arg.word for arg in args if arg.word}
+    if verb == "send":
+        data = _send_octets(run, conn, args)
+        conn.written += len(data)
+        return sock.send(data, urgent="urgent" in words, wait="nowait" not in words)
+    if verb == "recv":
+        if not args or args[0].number is None:
+            raise HarnessError("recv takes how many octets: recv(10)")
+        return sock.recv(args[0].number, urgent="urgent" in words, wait="nowait" not in words)
+    if verb == "shutdown":
+        how = next(iter(words), "wr")
+        return sock.shutdown(how)  # type: ignore[arg-type]
+    if verb == "setsockopt":
+        name = args[0].word or ""
+        values = [arg.number or 0 for arg in args[1:]]
+        return sock.setsockopt(name, (values[0], values[1]) if len(values) == 2 else values[0])
+    if verb == "getsockopt":
+        return sock.getsockopt(args[0].word or "")
+    return getattr(sock, verb)()
+
+
+def _send_octets(run: Run, conn: Conn, args: tuple[Argument, ...]) -> bytes:
+    if not args or (args[0].number is None and args[0].payload is None):
+        raise HarnessError('send takes its octets: send(10) or send("text")')
+    first = args[0]
+    if first.number is not None:
+        return pattern.octets(conn.written, first.number)
+    assert first.payload is not None
+    return payload_octets(first.payload, conn.written, run.scope, conn)
+
+
+def _wanted(step: Awaited) -> str:
+    words = []
+    if step.raises:
+        words.append("raises " + " or ".join(step.raises))
+    if step.returns is not None or not step.raises:
+        said = step.returns
+        words.append("returns " + (" ".join(map(str, said)) if isinstance(said, tuple) else str(said or "ok")))
+    return ", or ".join(words)
+
+
+def _seen(outcome: Outcome) -> str:
+    if outcome.error:
+        return f"raises {outcome.error}"
+    value = outcome.value
+    if isinstance(value, bytes):
+        return f"returns {len(value)} octets" if value else "returns eof"
+    if isinstance(value, frozenset):
+        return "returns " + ("|".join(sorted(value)) or "none")
+    return f"returns {value if isinstance(value, int) else 'ok'}"
+
+
+async def _judge(run: Run, conn: Conn, step: Awaited, made: Call, outcome: Outcome) -> None:
+    run.note(f"{made.verb} {_seen(outcome)}", conn.name, "call")
+    if outcome.error is not None:
+        if outcome.error not in step.raises:
+            raise run.fail(step, "the call ended otherwise", expected=_wanted(step), seen=_seen(outcome))
+        return
+    if step.raises and step.returns is None:
+        raise run.fail(step, "the call should have failed", expected=_wanted(step), seen=_seen(outcome))
+    if made.verb == "accept":
+        _adopt(run, outcome)
+    elif made.verb == "recv" and isinstance(outcome.value, bytes):
+        await _judge_octets(run, conn, step, made, outcome.value)
+    elif made.verb not in _RETURNS_NOTHING and step.returns not in (None, "any", "ok"):
+        _judge_value(run, step, outcome)
+
+
+def _judge_value(run: Run, step: Awaited, outcome: Outcome) -> None:
+    value, wanted = outcome.value, step.returns
+    if isinstance(value, frozenset):
+        names = frozenset(str(wanted).split("|")) if wanted != "none" else frozenset()
+        good = names <= value if names else not value
+    else:
+        good = value == wanted
+    if not good:
+        raise run.fail(step, "the call returned something else", expected=_wanted(step), seen=_seen(outcome))
+
+
+def _adopt(run: Run, outcome: Outcome) -> None:
+    """Give an accepted socket to the connection whose tester endpoint it has."""
+    sock, address, port = outcome.value  # type: ignore[misc]
+    run.sockets.append(sock)
+    for conn in run.scope.conns.values():
+        if conn.pair.tester_port == port and conn.pair.tester == address and conn.socket is None:
+            conn.socket, conn.read, conn.written = sock, 0, 0
+            return
+    for conn in run.scope.conns.values():
+        if conn.pair.tester_port == port and conn.pair.tester == address:
+            conn.socket, conn.read, conn.written = sock, 0, 0
+            return
+
+
+async def _judge_octets(run: Run, conn: Conn, step: Awaited, made: Call, data: bytes) -> None:
+    urgent = any(arg.word == "urgent" for arg in made.args)
+    wanted = step.returns
+    if wanted in (None, "any"):
+        conn.read += 0 if urgent else len(data)
+        return
+    if wanted in ("eof", "ok"):
+        if data:
+            raise run.fail(step, "the call returned something else", expected="returns eof", seen=_seen(Outcome(data)))
+        return
+    if not isinstance(wanted, tuple):
+        if len(data) != wanted:
+            raise run.fail(step, "the call returned something else", expected=_wanted(step), seen=_seen(Outcome(data)))
+        conn.read += len(data)
+        return
+    octets = payload_octets(wanted, conn.read, run.scope, conn)
+    while data and len(data) < len(octets):
+        assert conn.socket is not None
+        more = conn.socket.recv(len(octets) - len(data))
+        outcome = more if isinstance(more, Outcome) else await _wait(run, step, more)
+        if outcome.error is not None or not outcome.value:
+            break
+        data += outcome.value  # type: ignore[operator]
+    if data != octets:
+        raise run.fail(step, *_octet_words(data, octets))
+    conn.read += 0 if urgent else len(data)
+
+
+def _octet_words(data: bytes, wanted: bytes) -> tuple[str, ...]:
+    if len(data) != len(wanted):
+        return (f"{len(data)} octets were delivered, not {len(wanted)}",)
+    at = next(i for i in range(len(data)) if data[i] != wanted[i])
+    return (f"the octet delivered at {at} is {data[at]:#04x}, not {wanted[at]:#04x}",)
+
+
+def seconds(value: Any, run: Run, conn: Conn) -> float:
+    """A time or a multiple of the last gap, in seconds. Raises HarnessError where no gap is known."""
+    amount = float(reader(value)(run.scope, conn))
+    if isinstance(value, Seconds):
+        return amount
+    if conn.last_gap <= 0:
+        raise HarnessError(f"{value}: no gap was measured yet")
+    return amount * conn.last_gap
+
+
+__all__ = ["call", "result", "seconds"]

@@ -1,0 +1,347 @@
+"""A running case: its connections, its trace, what has arrived, and the ways a step can end it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections import deque
+from dataclasses import dataclass
+
+from conformance.cases.model import Connection, Step, Variation
+from conformance.engine.clock import Clock
+from conformance.engine.expectation import relative, seen_text
+from conformance.engine.result import Difference, Event, Finding, NamedState
+from conformance.engine.scope import Conn, HarnessError, Scope
+from conformance.targets.base import AgentSocket, Endpoints, Target
+from conformance.tcp.invariants import violation
+from conformance.tcp.recognise import own_accord
+from conformance.tcp.segment import RST, SYN, IcmpMessage, Segment
+from conformance.tcp.sequence import before
+from conformance.tcp.tcb import TCB
+from conformance.wire.base import Inbox
+from conformance.wire.codec import Encoder, decode
+
+SETTLE = 0.5
+"""Seconds within which a permitted delay of an acknowledgement ends (RFC 9293 section 3.8.6.3, SHLD-18's bound)."""
+UNPROVEN = 0.2
+"""Seconds to wait for silence where the barrier is not sound."""
+
+
+class StepFailed(Exception):
+    """A step did not hold; whether that is FAIL, DEVIATION or INCONCLUSIVE is decided outside."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+class Inconclusive(Exception):
+    """Nothing can be said: health lost, or the harness was too late."""
+
+
+class Unsupported(Exception):
+    """The target lacks what the case needs."""
+
+
+class Stopped(Exception):
+    """A `stop` step: the case ends well."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """What was calibrated on this path, in seconds."""
+
+    slack: float = 0.01
+    challenge_interval: float = 0.0
+
+
+class Run:
+    """The state of one running variation."""
+
+    def __init__(self, variation: Variation, target: Target, clock: Clock) -> None:
+        self.variation = variation
+        self.target = target
+        self.wire = target.wire
+        self.clock = clock
+        self.trace: list[Event] = []
+        self.steps: list[Step] = []
+        self.observations: dict[str, str] = {}
+        self.states: list[NamedState] = []
+        self.pending: dict[str, tuple[object, object]] = {}
+        self.listener: AgentSocket | None = None
+        self.listening = False
+        self.sockets: list[AgentSocket] = []
+        self.in_run = False
+        """The latest step sent or called: the next send belongs to the same run."""
+        self.acted = False
+        """Something was sent or called since silence was last proven."""
+        self.base = clock.now()
+        """ns: the latest send or call."""
+        self.waited = 0
+        self.check_oracle = True
+        self.late = 0.0
+        """Seconds: the most that a timer of ours fired late."""
+        self.icmp: list[IcmpMessage] = []
+        self.inbox = Inbox()
+        self._wakers: list[asyncio.Future[None]] = []
+        self.inbox.wake = self._wake
+        self.queues: dict[tuple[int, int], deque[Segment]] = {}
+        self.scope = Scope({}, {}, self.base)
+        calibration = target.calibration
+        self.pace = Pace(max(0.005, 20 * calibration.reply_p99), target.capabilities.challenge_interval)
+        self.delayed = variation.case.needs.link == "delayed-ack"
+        self._random = random.Random()
+        self.pair = target.open_pair(variation.version, variation.case.needs.link)  # type: ignore[arg-type]
+        self.wire.attach(self.pair.tester, self.inbox)
+        self.encoder = Encoder(self.pair.tester, self.pair.target, self.wire.tester_mac, self.wire.target_mac)
+        self.pairs: list[Endpoints] = []
+        self._add("main", variation.case.connections["main"], self.pair)
+
+    # -- connections ----------------------------------------------------------------------------------------
+
+    def _add(self, name: str, declared: Connection, pair: Endpoints) -> Conn:
+        numbers = self._random.getrandbits(96)
+        tcb = TCB(numbers & 0xFFFFFFFF, pair.version)
+        tcb.snd_nxt = tcb.snd_una = numbers >> 32 & 0xFFFFFFFF
+        key = (pair.tester_port, pair.target_port)
+        queue = self.queues.setdefault(key, deque())
+        conn = Conn(name, declared, pair, self.encoder, tcb, self.inbox, queue, highest=tcb.irs)
+        self.scope.conns[name] = conn
+        return conn
+
+    def conn(self, name: str) -> Conn:
+        """The connection of that name, made when it is first named."""
+        found = self.scope.conns.get(name)
+        if found is not None:
+            return found
+        declared = self.variation.case.connections.get(name)
+        if declared is None:
+            for pattern, candidate in self.variation.case.connections.items():
+                if pattern.endswith("*") and name.startswith(pattern[:-1]):
+                    declared = candidate
+        if declared is None:
+            raise HarnessError(f"no connection is named {name!r}")
+        if declared.same_pair_as:
+            return self._add(name, declared, self.conn(declared.same_pair_as).pair)
+        pair = self.target.sibling_pair(self.pair, same_target_port=True)
+        self.pairs.append(pair)
+        return self._add(name, declared, pair)
+
+    # -- trace ----------------------------------------------------------------------------------------------
+
+    def note(self, text: str, conn: str = "main", kind: str = "note") -> None:
+        """Write a line into the trace."""
+        self.trace.append(Event(self.clock.now(), kind, conn, len(self.steps) - 1, text))
+
+    # -- sending --------------------------------------------------------------------------------------------
+
+    def transmit(self, conn: Conn, segment: Segment, kind: str = "sent", encoder: Encoder | None = None) -> None:
+        """Send a segment on a connection and tell its TCB."""
+        frame = (encoder or conn.encoder).encode(segment)
+        segment.time = self.base = self.wire.send(frame)
+        self.trace.append(Event(segment.time, kind, conn.name, len(self.steps) - 1, frame))
+        if encoder is None:
+            conn.tcb.sent(segment)
+        end = segment.end
+        if segment.flags & SYN or before(conn.highest, end):
+            conn.highest = end
+        conn.last_sent = segment
+        self.acted = True
+
+    # -- receiving ------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        for waker in self._wakers:
+            if not waker.done():
+                waker.set_result(None)
+        self._wakers.clear()
+
+    def pump(self) -> None:
+        """Take in every frame that has arrived."""
+        self.wire.drain()
+        frames = self.inbox.frames
+        while frames:
+            time_ns, data = frames.popleft()
+            segment = decode(data)
+            if segment is None:
+                self.trace.append(Event(time_ns, "note", "main", len(self.steps) - 1, "a frame that is no TCP segment"))
+                continue
+            if isinstance(segment, IcmpMessage):
+                segment.time = time_ns
+                self.icmp.append(segment)
+                self.trace.append(Event(time_ns, "seen", "main", len(self.steps) - 1, data))
+                continue
+            segment.time = time_ns
+            queue = self.queues.get((segment.dport, segment.sport))
+            name = "main" if queue is not None else "?"
+            if len(self.scope.conns) > 1:
+                name = self._name_of(segment)
+            self.trace.append(Event(time_ns, "seen", name, len(self.steps) - 1, data))
+            if queue is not None:
+                queue.append(segment)
+
+    def _name_of(self, segment: Segment) -> str:
+        key = (segment.dport, segment.sport)
+        for conn in self.scope.conns.values():
+            if (conn.pair.tester_port, conn.pair.target_port) == key:
+                return conn.name
+        return "?"
+
+    async def arrival(self, conn: Conn, deadline: int) -> bool:
+        """True as soon as something is in the connection's queue; False when nothing is at `deadline` (ns)."""
+        while True:
+            self.pump()
+            if conn.queue:
+                return True
+            now = self.clock.now()
+            if now >= deadline:
+                return False
+            waker: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._wakers.append(waker)
+            await self.clock.until(deadline, waker)
+            self._count_wait(now, deadline)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass; what arrives stays queued."""
+        begin = self.clock.now()
+        waker: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        deadline = begin + round(seconds * 1e9)
+        await self.clock.until(deadline, waker)
+        self._count_wait(begin, deadline)
+
+    def _count_wait(self, begin: int, deadline: int) -> None:
+        now = self.clock.now()
+        self.waited += now - begin
+        self.late = max(self.late, (now - deadline) / 1e9)
+
+    def take(self, conn: Conn, step: Step) -> Segment:
+        """Take the next segment out of the queue and adopt its numbers. Raises StepFailed on a broken invariant."""
+        segment = conn.queue.popleft()
+        tcb = conn.tcb
+        broken = violation(segment, tcb, conn.highest)
+        if broken is not None:
+            place = step.place
+            raise StepFailed(
+                Finding(
+                    place=place,
+                    step=len(self.steps) - 1,
+                    message=f"no segment of the target may be like this one: {broken.message}",
+                    requirements=(broken.requirement,),
+                    yaml=step.text,
+                    seen=seen_text(segment, conn),
+                )
+            )
+        last = conn.last_seen
+        if segment.length and segment.seq in tcb.copies:
+            conn.last_gap = (segment.time - tcb.copies[segment.seq].time) / 1e9
+        elif last is not None:
+            conn.last_gap = (segment.time - last.time) / 1e9
+        conn.last_seen = segment
+        tcb.seen(segment)
+        if conn.hold is not None and segment.length and not before(conn.hold, segment.seq) and before(conn.hold, segment.end):
+            conn.hold = None
+        return segment
+
+    # -- silence --------------------------------------------------------------------------------------------
+
+    async def prove(self) -> None:
+        """Prove that what the target was going to send at once has arrived. Raises Inconclusive."""
+        if not self.target.calibration.barrier_sound:
+            await self.sleep(UNPROVEN)
+        elif not self.target.barrier.prove_now():
+            for _ in range(3):
+                if await self.target.barrier.prove(0.5):
+                    break
+            else:
+                raise Inconclusive("the barrier that proves silence was lost three times")
+        self.pump()
+        self.acted = False
+
+    # -- steps ----------------------------------------------------------------------------------------------
+
+    def fail(
+        self,
+        step: Step,
+        message: str,
+        *,
+        expected: str = "",
+        seen: str = "",
+        differences: tuple[Difference, ...] = (),
+    ) -> StepFailed:
+        """The exception for a step that did not hold."""
+        requirements = step.requirements or self.variation.case.requirements
+        return StepFailed(
+            Finding(step.place, len(self.steps) - 1, message, requirements, step.text, expected, seen, differences)
+        )
+
+    def admit_leftovers(self, step: Step) -> None:
+        """Everything that arrived and that no step took must be what a stack may send of its own accord."""
+        for conn in self.scope.conns.values():
+            if conn.declared.unwatched:
+                conn.queue.clear()
+                continue
+            while conn.queue:
+                segment = conn.queue[0]
+                why = own_accord(segment, conn.tcb)
+                if why is None and not self._for_sibling(conn, segment):
+                    raise self.admit_failure(step, conn, segment)
+                self.take(conn, step)
+                self.note(f"admitted: {why}", conn.name)
+
+    def admit_failure(self, step: Step, conn: Conn, segment: Segment) -> StepFailed:
+        """The exception for a segment that no step expects."""
+        seen = seen_text(segment, conn)
+        return self.fail(step, "a segment came that no step expects", expected="nothing", seen=seen)
+
+    def _for_sibling(self, conn: Conn, segment: Segment) -> bool:
+        for other in self.scope.conns.values():
+            if other is not conn and other.queue is conn.queue and own_accord(segment, other.tcb):
+                return True
+        return False
+
+    def begin_run(self, step: Step) -> None:
+        """A step that acts begins: before the first of a run, all that came until now is accounted for."""
+        if self.in_run:
+            return
+        self.pump()
+        for queue in self.queues.values():
+            if queue:
+                self.admit_leftovers(step)
+                break
+        self.in_run = True
+
+    # -- the end --------------------------------------------------------------------------------------------
+
+    def address_texts(self) -> dict[str, tuple[str, int, str, int]]:
+        """The endpoints of every connection as text."""
+        found = {}
+        for conn in self.scope.conns.values():
+            pair = conn.pair
+            family = socket.AF_INET if pair.version == 4 else socket.AF_INET6
+            tester, target = socket.inet_ntop(family, pair.tester), socket.inet_ntop(family, pair.target)
+            found[conn.name] = (tester, pair.tester_port, target, pair.target_port)
+        return found
+
+    def close(self) -> None:
+        """Leave nothing behind: sockets gone, the pair reset and given back."""
+        for pending, _ in self.pending.values():
+            pending.cancel()  # type: ignore[attr-defined]
+        for sock in self.sockets:
+            sock.dispose()
+        for conn in self.scope.conns.values():
+            tcb = conn.tcb
+            if tcb.iss is not None and not tcb.reset:
+                segment = Segment(RST, tcb.rcv_nxt, 0, 0)
+                segment.sport, segment.dport = conn.pair.tester_port, conn.pair.target_port
+                try:
+                    self.wire.send(conn.encoder.encode(segment))
+                except OSError:
+                    break
+        self.wire.detach(self.pair.tester)
+        for pair in self.pairs:
+            self.target.release(pair)
+        self.target.release(self.pair)
+
+
+__all__ = ["RST", "SYN", "SETTLE", "Inconclusive", "Run", "StepFailed", "Stopped", "Unsupported", "relative"]

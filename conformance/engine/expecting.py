@@ -1,0 +1,224 @@
+"""`expect`: wait for a segment, hold it against the step, or prove that nothing comes."""
+
+from __future__ import annotations
+
+from conformance.cases.model import Expect, Span
+from conformance.engine.calls import seconds
+from conformance.engine.context import SETTLE, Run
+from conformance.engine.craft import payload_octets, segment_of
+from conformance.engine.expectation import differences, expected_text, seen_text
+from conformance.engine.result import Difference
+from conformance.engine.scope import Conn, HarnessError, Named
+from conformance.tcp.expression import Range
+from conformance.tcp.inference import LISTEN_UNKNOWN
+from conformance.tcp.notation import Kind, Nothing, Retransmission, SegmentLine, Stream
+from conformance.tcp.recognise import own_accord
+from conformance.tcp.segment import ACK, FIN, Segment
+from conformance.tcp.sequence import distance
+
+_REPEAT_FACTOR = 2.6
+"""A repeat comes within twice the gap before it; with a margin, how long to wait where the case says nothing."""
+_NO_DIFFERENCE: tuple[Difference, ...] = ()
+
+
+async def expect(run: Run, step: Expect) -> None:
+    """One expect step. Raises StepFailed."""
+    conn = run.conn(step.conn)
+    run.in_run = False
+    if isinstance(step.line, Nothing):
+        await nothing(run, step, conn)
+    elif isinstance(step.line, Stream):
+        await _stream(run, step, conn, step.line)
+    else:
+        await _segments(run, step, conn)
+
+
+def bounds(span: Span | None, run: Run, conn: Conn) -> tuple[float, float | None]:
+    """Both ends of a span in seconds; a single time is an upper end."""
+    if span is None:
+        return 0.0, None
+    if isinstance(span, Range):
+        low = 0.0 if span.low is None else seconds(span.low, run, conn)
+        return low, None if span.high is None else seconds(span.high, run, conn)
+    return 0.0, seconds(span, run, conn)
+
+
+def _base(run: Run, step: Expect) -> int:
+    if step.since is None:
+        return run.base
+    named = run.scope.names.get(step.since)
+    if named is None:
+        raise HarnessError(f"no segment is named {step.since!r} yet")
+    return named.segment.time
+
+
+def _copy_before(run: Run, step: Expect, conn: Conn) -> int | None:
+    """ns of the copy before the one expected, from which `gap` counts."""
+    if isinstance(step.line, Retransmission):
+        named = run.scope.names.get(step.line.of)
+        if named is not None:
+            copy = conn.tcb.copies.get(named.segment.seq)
+            return copy.time if copy is not None else named.segment.time
+    return conn.last_seen.time if conn.last_seen is not None else None
+
+
+def _patience(run: Run, step: Expect, conn: Conn, high: float | None, gap_high: float | None) -> int:
+    """ns: how long to wait for the segment before it counts as missing."""
+    slack = run.pace.slack + 0.05
+    now = run.clock.now()
+    if gap_high is not None:
+        origin = _copy_before(run, step, conn)
+        return (now if origin is None else origin) + round((gap_high + slack) * 1e9)
+    if high is not None:
+        return _base(run, step) + round((high + slack) * 1e9)
+    if isinstance(step.line, Retransmission | Kind):
+        wait = max(LISTEN_UNKNOWN, _REPEAT_FACTOR * conn.last_gap)
+        return now + round((wait + slack) * 1e9)
+    return now + round((SETTLE + slack) * 1e9)
+
+
+async def _segments(run: Run, step: Expect, conn: Conn) -> None:
+    low, high = bounds(step.within, run, conn)
+    gap_low, gap_high = bounds(step.gap, run, conn)
+    least, most = step.times
+    count = 0
+    while most is None or count < most:
+        deadline = _patience(run, step, conn, high, gap_high)
+        if count >= least:
+            run.pump()
+            if not conn.queue and not await _more(run, step, conn, deadline):
+                return
+        elif not await run.arrival(conn, deadline):
+            raise run.fail(step, "nothing came", expected=expected_text(step, conn), seen="nothing")
+        segment = conn.queue[0]
+        found = differences(step, segment, run.scope, conn)
+        if not found:
+            found = _timing(run, step, conn, segment, (low, high), (gap_low, gap_high))
+            if found:
+                text = expected_text(step, conn)
+                raise run.fail(
+                    step, "it came at another time", expected=text, seen=seen_text(segment, conn), differences=found
+                )
+            accept(run, step, conn)
+            count += 1
+            continue
+        why = own_accord(segment, conn.tcb)
+        if why is not None:
+            run.take(conn, step)
+            run.note(f"admitted: {why}", conn.name)
+            continue
+        if count >= least:
+            return
+        raise mismatch(run, step, conn, segment, found)
+
+
+async def _more(run: Run, step: Expect, conn: Conn, deadline: int) -> bool:
+    if step.within is None and step.gap is None:
+        await run.prove()
+        return bool(conn.queue)
+    return await run.arrival(conn, deadline)
+
+
+def mismatch(run: Run, step: Expect, conn: Conn, segment: Segment, found: tuple[Difference, ...]) -> Exception:
+    """The exception for a segment that is not the expected one."""
+    text = expected_text(step, conn)
+    fields = ", ".join(difference.field for difference in found)
+    return run.fail(
+        step, f"another segment came: {fields} differ", expected=text, seen=seen_text(segment, conn), differences=found
+    )
+
+
+def accept(run: Run, step: Expect, conn: Conn) -> Segment:
+    """Take the segment that matched, name it, acknowledge it if the step says so."""
+    segment = run.take(conn, step)
+    if step.name is not None:
+        run.scope.names[step.name] = Named(segment, conn.name, conn.last_gap)
+    if step.lost and segment.length and (conn.hold is None or distance(conn.hold, segment.seq) < 0):
+        conn.hold = segment.seq
+    if step.acked:
+        acknowledge(run, conn)
+    return segment
+
+
+def acknowledge(run: Run, conn: Conn) -> None:
+    """Send the acknowledgement that a correct peer would send now."""
+    run.transmit(conn, segment_of(_PLAIN_ACK, run.scope, conn))
+
+
+_PLAIN_ACK = SegmentLine(ACK)
+
+
+def _timing(
+    run: Run,
+    step: Expect,
+    conn: Conn,
+    segment: Segment,
+    within: tuple[float, float | None],
+    gaps: tuple[float, float | None],
+) -> tuple[Difference, ...]:
+    found = []
+    slack = run.pace.slack
+    if step.within is not None:
+        took = (segment.time - _base(run, step)) / 1e9
+        if took < within[0] - slack or (within[1] is not None and took > within[1] + slack):
+            found.append(Difference("time", f"within {step.within}", f"{took:.3f}s"))
+    if step.gap is not None:
+        origin = _copy_before(run, step, conn)
+        gap = (segment.time - (segment.time if origin is None else origin)) / 1e9
+        if gap < gaps[0] - slack or (gaps[1] is not None and gap > gaps[1] + slack):
+            known = conn.last_gap
+            shown = f"{gap:.3f}s" + (f" ({gap / known:.2f}x)" if known > 0 else "")
+            found.append(Difference("gap", str(step.gap), shown))
+    return tuple(found) if found else _NO_DIFFERENCE
+
+
+async def nothing(run: Run, step: Expect, conn: Conn) -> None:
+    """Nothing may come: proven by the barrier, or waited out where the case or a permitted delay asks for time."""
+    assert isinstance(step.line, Nothing)
+    if step.lasting is not None:
+        if isinstance(step.lasting, Range):
+            raise HarnessError("'for' takes one time, not a range")
+        origin = _base(run, step)
+        if step.since is None and conn.last_seen is not None:
+            origin = max(origin, conn.last_seen.time)
+        deadline = origin + round(seconds(step.lasting, run, conn) * 1e9)
+    elif run.delayed and conn.tcb.owed:
+        deadline = run.base + round((SETTLE + run.pace.slack) * 1e9)
+    else:
+        deadline = 0
+        await run.prove()
+    while conn.queue or (deadline and await run.arrival(conn, deadline)):
+        segment = conn.queue[0]
+        why = own_accord(segment, conn.tcb) if step.line.new else None
+        if why is None:
+            raise run.fail(step, "a segment came where nothing may come", expected="nothing", seen=seen_text(segment, conn))
+        run.take(conn, step)
+        run.note(f"admitted: {why}", conn.name)
+    run.acted = False
+
+
+async def _stream(run: Run, step: Expect, conn: Conn, line: Stream) -> None:
+    start = conn.tcb.snd_nxt
+    wanted = payload_octets(line.payload, conn.tcb.stream_offset(start), run.scope, conn)
+    _, high = bounds(step.within, run, conn)
+    got = 0
+    while got < len(wanted) or (line.fin and conn.tcb.fin_seq is None):
+        if not await run.arrival(conn, _patience(run, step, conn, high, None)):
+            raise run.fail(step, "the stream stopped", expected=str(line), seen=f"{got} octets")
+        segment = conn.queue[0]
+        found = differences(step, segment, run.scope, conn)
+        size = len(segment.payload)
+        if not found and segment.payload != wanted[got : got + size]:
+            found = (Difference("payload", f"octets {got}..{got + size} of the stream", "other octets"),)
+        if not found and segment.flags & FIN and not line.fin:
+            found = (Difference("flags", "no FIN", "FIN"),)
+        if found:
+            if own_accord(segment, conn.tcb) is not None:
+                run.take(conn, step)
+                continue
+            raise mismatch(run, step, conn, segment, found)
+        accept(run, step, conn)
+        got += size
+
+
+__all__ = ["accept", "acknowledge", "bounds", "expect", "mismatch", "nothing"]

@@ -1,0 +1,116 @@
+"""`state: X`: asks the inference, sends its probes, and holds the answer against the oracle where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from conformance.cases.model import StateIs
+from conformance.engine.context import Run
+from conformance.engine.craft import stamp
+from conformance.engine.pacing import pace
+from conformance.engine.result import Event, NamedState
+from conformance.engine.scope import Conn, HarnessError
+from conformance.tcp import states as st
+from conformance.tcp.inference import Conclusion, Listen, Probe, identify
+from conformance.tcp.options import Option
+from conformance.tcp.recognise import is_copy, own_accord
+from conformance.tcp.segment import RST, SYN, Segment
+from conformance.tcp.states import State
+
+
+async def name_state(run: Run, step: StateIs) -> None:
+    """Name the state from replies. Raises StepFailed when the replies rule the wanted state out."""
+    conn = run.conn(step.conn)
+    run.pump()
+    if conn.queue:
+        run.admit_leftovers(step)
+    if run.acted:
+        await run.prove()
+        if conn.queue:
+            run.admit_leftovers(step)
+    conclusion = await inquire(run, conn, step)
+    run.in_run = False
+    possible = conclusion.possible
+    accepts = st.NO_TCB if step.state is State.CLOSED else frozenset({step.state})
+    names = tuple(sorted(str(state) for state in possible))
+    told = run.target.oracle.state(conn.pair) if run.target.oracle is not None and run.check_oracle else None
+    evidence = "; ".join(conclusion.evidence)
+    run.states.append(NamedState(len(run.steps) - 1, conn.name, str(step.state), names, evidence, told))
+    run.note(f"replies give away {' or '.join(names) or 'no state'}: {evidence}", conn.name)
+    if possible and possible <= accepts:
+        if told is not None and told not in accepts:
+            raise HarnessError(f"the replies say {step.state}, the target itself says {told}: inference is at fault")
+        return
+    if told is not None and told in accepts and step.state not in possible and names:
+        raise HarnessError(f"the replies were read as {' or '.join(names)}, the target itself says {told}")
+    seen = " or ".join(names) or "answers that fit no state"
+    raise run.fail(step, f"the replies give away another state ({evidence})", expected=str(step.state), seen=seen)
+
+
+async def inquire(run: Run, conn: Conn, step: StateIs) -> Conclusion:
+    """Drive the inference's questions over the wire."""
+    inquiry = identify(conn.tcb, step.state)
+    try:
+        action = next(inquiry)
+        while True:
+            if isinstance(action, Listen):
+                came = await _listen(run, conn, step, action)
+            else:
+                came = await _probe(run, conn, step, action)
+            action = inquiry.send(came)
+    except StopIteration as stop:
+        conclusion: Conclusion = stop.value
+        return conclusion
+
+
+async def _probe(run: Run, conn: Conn, step: StateIs, probe: Probe) -> Sequence[Segment]:
+    tcb = conn.tcb
+    options: tuple[Option, ...] = (("nop",), ("nop",), stamp(conn)) if tcb.ts_on and not probe.flags & SYN else ()
+    segment = Segment(probe.flags, probe.seq, probe.ack, conn.window, options, probe.payload)
+    segment.sport, segment.dport = conn.pair.tester_port, conn.pair.target_port
+    if probe.throttled:
+        await pace(run, conn, segment)
+        if conn.queue:
+            run.admit_leftovers(step)
+    _send_untold(run, conn, segment)
+    run.pump()
+    if not conn.queue or len(conn.queue) > 1 or probe.flags & SYN:
+        await run.prove()
+    came = _collect(run, conn, step, repeats=False)
+    return came
+
+
+def _send_untold(run: Run, conn: Conn, segment: Segment) -> None:
+    """Send a probe without telling the TCB: it is made so that a right stack takes nothing of it."""
+    frame = conn.encoder.encode(segment)
+    segment.time = run.base = run.wire.send(frame)
+    run.trace.append(Event(segment.time, "probe", conn.name, len(run.steps) - 1, frame))
+
+
+def _collect(run: Run, conn: Conn, step: StateIs, *, repeats: bool) -> list[Segment]:
+    found: list[Segment] = []
+    direct = False
+    while conn.queue:
+        segment = conn.queue[0]
+        tcb = conn.tcb
+        copy = is_copy(segment, tcb)
+        answer = not segment.length or segment.flags & (RST | SYN)
+        if not copy and own_accord(segment, tcb) is None and (repeats or direct or not answer):
+            raise run.admit_failure(step, conn, segment)
+        direct = direct or (bool(answer) and not copy)
+        found.append(run.take(conn, step))
+    return found
+
+
+async def _listen(run: Run, conn: Conn, step: StateIs, listen: Listen) -> Sequence[Segment]:
+    copy = conn.tcb.last_copy
+    begin = copy.time if copy is not None else run.clock.now()
+    latest = max(begin, run.base) if copy is not None else begin
+    deadline = latest + round((listen.seconds + run.pace.slack) * 1e9)
+    run.pump()
+    if await run.arrival(conn, deadline):
+        return _collect(run, conn, step, repeats=True)
+    return ()
+
+
+__all__ = ["inquire", "name_state"]

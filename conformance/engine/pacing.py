@@ -1,0 +1,38 @@
+"""Spaces segments whose answer a stack may rate-limit, so that its silence is never a throttle (RFC 5961 section 7)."""
+
+from __future__ import annotations
+
+from conformance.engine.context import Run
+from conformance.engine.scope import Conn
+from conformance.tcp.segment import RST, SYN, Segment
+from conformance.tcp.sequence import acceptable, add, before
+from conformance.tcp.tcb import TCB
+
+
+def draws_challenge(segment: Segment, tcb: TCB) -> bool:
+    """A right stack answers `segment` with an acknowledgement of the kind that RFC 5961 section 7 lets it throttle."""
+    flags = segment.flags
+    if not tcb.synchronized or tcb.reset:
+        return False
+    if flags & SYN:
+        return True
+    if flags & RST:
+        return segment.seq != tcb.rcv_nxt and acceptable(segment.seq, segment.length, tcb.rcv_nxt, tcb.rcv_wnd)
+    if before(tcb.snd_nxt, segment.ack) or before(segment.ack, add(tcb.snd_una, -max(tcb.max_wnd, 1))):
+        return True
+    if segment.length:
+        return False
+    return segment.seq != tcb.rcv_nxt and not acceptable(segment.seq, 0, tcb.rcv_nxt, tcb.rcv_wnd)
+
+
+async def pace(run: Run, conn: Conn, segment: Segment) -> None:
+    """Wait until the target may answer `segment`, if an answer before it was of the throttled kind."""
+    interval = run.pace.challenge_interval
+    if not interval or not draws_challenge(segment, conn.tcb):
+        return
+    now = run.clock.now() / 1e9
+    if now - conn.challenged < interval:
+        await run.sleep(interval - (now - conn.challenged))
+        run.pump()
+        now = run.clock.now() / 1e9
+    conn.challenged = now

@@ -1,0 +1,156 @@
+"""Runs one variation: every step in order, then the verdict with its reason (cases/README.md, Verdicts)."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+
+from conformance.cases.model import Call, Send, Variation
+from conformance.catalogue import Catalogue, Level
+from conformance.engine.acting import perform
+from conformance.engine.clock import Clock
+from conformance.engine.context import Inconclusive, Run, StepFailed, Stopped, Unsupported
+from conformance.engine.result import Finding, Result, Verdict
+from conformance.engine.scope import HarnessError
+from conformance.targets.base import Target
+
+LATE = 0.1
+"""Seconds of lateness of our own process from which on a failed step says nothing about the target."""
+
+
+def unmet_need(variation: Variation, target: Target) -> str | None:
+    """Why this target can't run the variation, or None."""
+    needs, able = variation.case.needs, target.capabilities
+    if variation.version not in able.ip:
+        return f"the target has no IPv{variation.version}"
+    missing = needs.agent - able.verbs
+    if missing:
+        return f"the target's agent lacks {', '.join(sorted(missing))}"
+    if needs.link not in able.links:
+        return f"the path is not {needs.link}"
+    missing = needs.options - able.options
+    if missing:
+        return f"the target does not offer {', '.join(sorted(missing))}"
+    if needs.services:
+        return f"the target runs no {', '.join(sorted(needs.services))} service that the tester knows of"
+    for name, value in needs.settings.items():
+        if able.settings.get(name) != value:
+            return f"the target's {name} is {able.settings.get(name, 'not known')}, not {value}"
+    return None
+
+
+def level_of(requirements: tuple[str, ...], catalogue: Catalogue) -> Verdict:
+    """What breaking these requirements comes to: FAIL, DEVIATION, or PASS where all of them are MAY."""
+    worst = Verdict.PASS
+    for name in requirements:
+        level = catalogue.get(name).level
+        if level in (Level.SHOULD, Level.SHOULD_NOT):
+            worst = Verdict.DEVIATION
+        elif level is not Level.MAY:
+            return Verdict.FAIL
+    return worst
+
+
+async def run_variation(
+    variation: Variation,
+    target: Target,
+    clock: Clock,
+    catalogue: Catalogue,
+    *,
+    check_oracle: bool = True,
+    deadline: float | None = None,
+) -> Result:
+    """Run one variation against a target, within `deadline` seconds. Whatever goes wrong is a verdict."""
+    case = variation.case
+    result = Result(variation.id, case.file, case.title, case.requirements, Verdict.PASS, "every step held")
+    result.settings = dict(case.needs.settings)
+    result.started = clock.now()
+    lacking = unmet_need(variation, target)
+    if lacking is not None:
+        result.verdict, result.reason = Verdict.UNSUPPORTED, lacking
+        return result
+    try:
+        steps, lead = variation.build()
+        run = Run(variation, target, clock)
+    except Exception as error:  # noqa: BLE001 - a fault of ours must become a verdict, never end the run
+        result.verdict, result.reason = Verdict.ERROR, _fault(error)
+        return result
+    run.check_oracle = check_oracle
+    dropped = target.wire.counters().get("dropped", 0)
+    index = 0
+    try:
+        async with asyncio.timeout(deadline):
+            for index, step in enumerate(steps):  # noqa: B007 - the index says afterwards how far it came
+                await perform(run, step)
+            await _finish(run)
+    except Stopped:
+        result.reason = "every step up to 'stop' held"
+    except StepFailed as failure:
+        _judge(result, failure.finding, catalogue, preamble=index < lead)
+        if run.late > LATE and result.verdict is not Verdict.INCONCLUSIVE:
+            result.verdict = Verdict.INCONCLUSIVE
+            result.reason = f"our own process was {run.late:.2f} s late: {result.reason}"
+    except TimeoutError:
+        result.verdict, result.reason = Verdict.INCONCLUSIVE, f"not done within its deadline of {deadline:g} s"
+    except Inconclusive as error:
+        result.verdict, result.reason = Verdict.INCONCLUSIVE, str(error)
+    except Unsupported as error:
+        result.verdict, result.reason = Verdict.UNSUPPORTED, str(error)
+    except Exception as error:  # noqa: BLE001
+        result.verdict, result.reason = Verdict.ERROR, _fault(error)
+    finally:
+        lost = target.wire.counters().get("dropped", 0) - dropped
+        if lost and result.verdict is not Verdict.ERROR:
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, f"{lost} frames were lost on our side of the wire"
+        _record(result, run)
+        try:
+            run.close()
+        except Exception as error:  # noqa: BLE001
+            result.verdict, result.reason = Verdict.ERROR, f"cleaning up: {_fault(error)}"
+    return result
+
+
+async def _finish(run: Run) -> None:
+    """After the last step nothing may be left over, and nothing may still be on its way."""
+    last = run.steps[-1] if run.steps else None
+    if last is None:
+        return
+    if run.acted and isinstance(last, Send | Call):
+        await run.prove()
+    else:
+        run.pump()
+    run.admit_leftovers(last)
+
+
+def _judge(result: Result, finding: Finding, catalogue: Catalogue, *, preamble: bool) -> None:
+    result.finding = finding
+    if preamble:
+        result.verdict = Verdict.INCONCLUSIVE
+        result.reason = f"the preamble was not completed: {finding.yaml}: {finding.message}"
+        return
+    result.verdict = level_of(finding.requirements, catalogue)
+    result.reason = f"{finding.yaml}: {finding.message}"
+    if result.verdict is Verdict.PASS:
+        for name in finding.requirements:
+            result.observations[name] = "not done"
+        result.reason = f"a MAY was not taken: {result.reason}"
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, HarnessError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def _record(result: Result, run: Run) -> None:
+    result.trace = run.trace
+    result.states = run.states
+    result.observations = run.observations | result.observations
+    result.steps = tuple(step.text for step in run.steps)
+    result.places = tuple(step.place for step in run.steps)
+    result.duration = (run.clock.now() - result.started) / 1e9
+    result.waited = run.waited / 1e9
+    result.pairs = run.address_texts()
+    result.isns = {name: (conn.tcb.iss, conn.tcb.irs) for name, conn in run.scope.conns.items()}

@@ -1,0 +1,196 @@
+"""Runs many variations at once in one event loop, in a thread of its own; results come back as futures.
+
+A variation that needs other settings gets a target of its own with them. What is INCONCLUSIVE is run again. Nothing
+here decides a verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from conformance.cases.model import Variation
+from conformance.catalogue import Catalogue
+from conformance.engine.clock import Clock, RealClock
+from conformance.engine.estimate import waits
+from conformance.engine.result import Result, Verdict
+from conformance.engine.run import run_variation
+from conformance.targets.base import Target, TargetError
+
+AT_ONCE = 1500
+"""Variations that run at the same time; the rest wait their turn, long ones go first."""
+ATTEMPTS = 3
+"""How often a variation is run before INCONCLUSIVE is its verdict."""
+
+Settings = Mapping[str, str]
+Opener = Callable[[Settings], Target]
+"""Opens the target with the given settings; raises TargetError when it can't be had so."""
+
+
+def no_call(*_: object) -> None:
+    """Report to nobody."""
+
+
+@dataclass
+class Engine:
+    """The engine of a run. `open_target` and both callbacks are called in the engine's thread."""
+
+    open_target: Opener
+    catalogue: Catalogue
+    deadline: float | None = None
+    """Seconds that one variation may take; None is no limit."""
+    on_start: Callable[[Variation], None] = no_call
+    on_result: Callable[[Result], None] = no_call
+    check_oracle: bool = True
+    clock: Clock = field(default_factory=RealClock)
+    target: Target | None = None
+    """The target with default settings, once `start` has returned."""
+
+    def __post_init__(self) -> None:
+        self._targets: dict[tuple[tuple[str, str], ...], Target | TargetError] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots: asyncio.Semaphore | None = None
+        self._opening: dict[tuple[tuple[str, str], ...], asyncio.Lock] = {}
+
+    def start(self) -> None:
+        """Start the thread and open the default target. Raises TargetError."""
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._main, args=(ready,), name="engine", daemon=True)
+        self._thread.start()
+        ready.result()
+
+    def _main(self, ready: Future[None]) -> None:
+        try:
+            asyncio.run(self._live(ready))
+        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
+            if not ready.done():
+                ready.set_exception(error)
+
+    async def _live(self, ready: Future[None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._stopping = asyncio.Event()
+        try:
+            target = await asyncio.to_thread(self.open_target, {})
+            target.wire.watch()
+        except BaseException as error:  # noqa: BLE001
+            ready.set_exception(error)
+            return
+        self._targets[()] = self.target = target
+        gc.freeze()
+        ready.set_result(None)
+        await self._stopping.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for opened in self._targets.values():
+            if not isinstance(opened, TargetError):
+                opened.wire.unwatch()
+                opened.close()
+
+    def submit(self, variations: Iterable[Variation]) -> dict[str, Future[Result]]:
+        """Run these, the longest first; one future for each id. A cancelled future is a variation that was not run."""
+        assert self._loop is not None
+        futures: dict[str, Future[Result]] = {}
+        ordered = []
+        for variation in variations:
+            futures[variation.id] = Future()
+            ordered.append(variation)
+        ordered.sort(key=self.expected_wait, reverse=True)
+        self._loop.call_soon_threadsafe(self._spawn, ordered, futures)
+        return futures
+
+    @staticmethod
+    def expected_wait(variation: Variation) -> float:
+        """Seconds that it will wait, roughly."""
+        return waits(variation.build()[0])
+
+    def _spawn(self, ordered: list[Variation], futures: dict[str, Future[Result]]) -> None:
+        for variation in ordered:
+            task = asyncio.get_running_loop().create_task(self._one(variation, futures[variation.id]))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _one(self, variation: Variation, future: Future[Result]) -> None:
+        assert self._slots is not None
+        try:
+            async with self._slots:
+                if not future.set_running_or_notify_cancel():
+                    return
+                self.on_start(variation)
+                result = await self._decide(variation)
+                self.on_result(result)
+                future.set_result(result)
+        except asyncio.CancelledError:
+            future.cancel()
+            if not future.done():
+                future.set_exception(InterruptedError("the run was ended"))
+            raise
+        except Exception as error:  # noqa: BLE001
+            future.set_exception(error)
+
+    async def _decide(self, variation: Variation) -> Result:
+        case = variation.case
+        attempt = 1
+        while True:
+            target = await self._target_for(case.needs.settings)
+            if isinstance(target, TargetError):
+                result = Result(variation.id, case.file, case.title, case.requirements, Verdict.UNSUPPORTED, str(target))
+                result.settings = dict(case.needs.settings)
+                return result
+            result = await run_variation(
+                variation,
+                target,
+                self.clock,
+                self.catalogue,
+                check_oracle=self.check_oracle,
+                deadline=self.deadline,
+            )
+            result.attempts = attempt
+            if result.verdict is not Verdict.INCONCLUSIVE or attempt >= ATTEMPTS:
+                return result
+            attempt += 1
+
+    async def _target_for(self, settings: Settings) -> Target | TargetError:
+        if not settings:
+            assert self.target is not None
+            return self.target
+        default = self.target.capabilities.settings if self.target is not None else {}
+        if all(default.get(name) == value for name, value in settings.items()):
+            assert self.target is not None
+            return self.target
+        key = tuple(sorted(settings.items()))
+        lock = self._opening.setdefault(key, asyncio.Lock())
+        async with lock:
+            if key not in self._targets:
+                try:
+                    target = await asyncio.to_thread(self.open_target, settings)
+                    target.wire.watch()
+                    self._targets[key] = target
+                except TargetError as error:
+                    self._targets[key] = error
+        return self._targets[key]
+
+    def health(self) -> dict[str, int]:
+        """Health counters of all targets, added up."""
+        total: dict[str, int] = {}
+        for target in self._targets.values():
+            if not isinstance(target, TargetError):
+                for name, value in target.health().items():
+                    total[name] = total.get(name, 0) + value
+        return total
+
+    def stop(self) -> None:
+        """End the run: what is not done is not run. Safe to call twice."""
+        if self._loop is None or self._thread is None:
+            return
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join(10)
+
