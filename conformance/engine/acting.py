@@ -21,6 +21,8 @@ from conformance.tcp.segment import ACK, PSH, Segment
 async def perform(run: Run, step: m.Step) -> None:
     """One step. Raises StepFailed, Inconclusive, Unsupported, Stopped, HarnessError."""
     run.steps.append(step)
+    if run.observer is not None:
+        run.observer(step)
     await _KINDS[type(step)](run, step)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from conformance.cases.model import Connection, Step, Variation
@@ -80,6 +81,8 @@ class Run:
         """ns: the latest send or call."""
         self.waited = 0
         self.check_oracle = True
+        self.observer: Callable[[Step], None] | None = None
+        """Told of every step before it is performed."""
         self.late = 0.0
         """Seconds: the most that a timer of ours fired late."""
         self.icmp: list[IcmpMessage] = []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import Callable
 
-from conformance.cases.model import Call, Send, Variation
+from conformance.cases.model import Call, Send, Step, Variation
 from conformance.catalogue import Catalogue, Level
 from conformance.engine.acting import perform
 from conformance.engine.clock import Clock
@@ -59,6 +60,7 @@ async def run_variation(
     *,
     check_oracle: bool = True,
     deadline: float | None = None,
+    observer: Callable[[Step], None] | None = None,
 ) -> Result:
     """Run one variation against a target, within `deadline` seconds. Whatever goes wrong is a verdict."""
     case = variation.case
@@ -75,7 +77,7 @@ async def run_variation(
     except Exception as error:  # noqa: BLE001 - a fault of ours must become a verdict, never end the run
         result.verdict, result.reason = Verdict.ERROR, _fault(error)
         return result
-    run.check_oracle = check_oracle
+    run.check_oracle, run.observer = check_oracle, observer
     dropped = target.wire.counters().get("dropped", 0)
     index = 0
     try:

@@ -1,0 +1,27 @@
+"""Wrong stacks made from a right one: a wire (and an agent) that alter this kernel's replies in one way.
+
+Each case is shown to be able to fail: with the preamble left whole, the mutation makes just the guarding step fail.
+The table is YAML, one file per folder of the suite, `tests/mutations/<folder>.yaml`:
+
+    open/three-way-handshake:          # the case
+      - step: "expect: SYN,ACK"        # the guarding step: how its text begins; `#2` at the end: the second such step
+        alter: {ack: 1}                # what the wire does to the target's segments from the acts before that step on
+        only: SYN                      # optional: alter only segments with this flag, or `text`, `copy`, `bare`
+        skip: 1                        # optional: leave the first such segments alone
+        variation: ip=v4               # optional: a part of the id of the variation to use (default: the first)
+        requirement: RFC9293-MUST-12   # optional: the requirement that must be the reason (default: the step's, or one
+                                       # of the case's)
+        because: a stack that ...      # in words: which wrong stack this is
+
+    alter:  {ack: n} {seq: n} {win: n} {urg: n} {ttl: n}   numbers: add n to the field (win, urg, ttl: set it)
+            {set: FLAGS} {clear: FLAGS} {become: LINE-FLAGS}  flags
+            {drop: true}        the segment never comes          {double: true}   it comes twice
+            {copies: drop}      only repeats never come          {gap: f}         repeats come f times as fast
+            {late: s}           it comes s seconds later
+            {text: corrupt} {text: drop} {text: n}               spoil an octet, leave the text out, cut it to n octets
+            {option: {remove: ts}} {option: {set: [mss, 9999]}}  options
+            {reply: FLAGS}      to every segment of the tester comes one more answer, made of its own numbers
+            {sum: bad} {reserved: n}
+            {call: {verb: recv, error: ECONNRESET}} {call: {verb: recv, value: "abc"}} {call: {verb: recv, value: eof}}
+                                the agent's outcome is another one
+"""

@@ -1,0 +1,117 @@
+"""The table of mutations: which case, which guarding step, which wrong stack; and how one row is run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mutations.altering import AlteringTarget, Mutation
+
+from conformance.cases import model as m
+from conformance.cases.loader import load_file
+from conformance.catalogue import load as load_catalogue
+from conformance.engine.clock import RealClock
+from conformance.engine.result import Result
+from conformance.engine.run import run_variation
+
+HERE = Path(__file__).parent
+SUITE = HERE.parent.parent / "cases"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One wrong stack for one guarding step."""
+
+    case: str
+    step: str
+    alter: dict[str, Any]
+    because: str
+    only: str | None = None
+    skip: int = 0
+    variation: str = ""
+    requirement: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.case} | {self.step} | {self.alter}"
+
+
+@lru_cache(maxsize=1)
+def rows() -> tuple[Row, ...]:
+    """Every row of every file beside this one."""
+    found = []
+    for path in sorted(HERE.glob("*.yaml")):
+        for case, entries in (yaml.safe_load(path.read_text()) or {}).items():
+            found += [Row(case, **entry) for entry in entries]
+    return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def case_of(name: str) -> m.Case:
+    """The case of that id."""
+    path = SUITE / f"{name}.yaml"
+    return load_file(path, SUITE, frozenset(r.id for r in load_catalogue()))
+
+
+def guarded(row: Row, steps: Sequence[m.Step], lead: int) -> tuple[int, int]:
+    """Index of the guarding step among the top-level steps, and of the first of the acts before it."""
+    text, _, nth = row.step.partition("#")
+    wanted = int(nth or 1)
+    for index in range(lead, len(steps)):
+        if any(step.text.startswith(text.strip()) for step in _within(steps[index])):
+            wanted -= 1
+            if not wanted:
+                first = index
+                while first > lead and isinstance(steps[first - 1], m.Send | m.Call | m.Wait):
+                    first -= 1
+                return index, first
+    raise LookupError(f"{row}: no such step; there are {[step.text for step in steps[lead:]]}")
+
+
+def _within(step: m.Step) -> list[m.Step]:
+    if isinstance(step, m.AnyOf):
+        return [step, *(inner for _, branch in step.branches for inner in branch)]
+    if isinstance(step, m.Repeat):
+        return [step, *step.body(1)]
+    return [step]
+
+
+async def run_row(row: Row, target: Any) -> tuple[Result, Mutation, m.Step, m.Variation]:
+    """Run the case against the mutated target."""
+    case = case_of(row.case)
+    variation = next(v for v in case.variations if row.variation in v.id)
+    steps, lead = variation.build()
+    index, first = guarded(row, steps, lead)
+    mutation = Mutation(row.alter, row.only, row.skip)
+
+    def observe(step: m.Step) -> None:
+        if step is steps[first]:
+            mutation.armed = True
+
+    altered: Any = AlteringTarget(target, mutation)
+    result = await run_variation(
+        variation, altered, RealClock(), load_catalogue(), check_oracle=False, observer=observe
+    )
+    return result, mutation, steps[index], variation
+
+
+def verdict_on(row: Row, result: Result, mutation: Mutation, step: m.Step, variation: m.Variation) -> str | None:
+    """What is wrong with how the mutation was caught, or None when the guarding step caught it."""
+    if not mutation.touched:
+        return f"the mutation altered nothing; the case says {result.verdict}: {result.reason}"
+    if result.verdict not in ("FAIL", "DEVIATION"):
+        return f"not caught: {result.verdict}: {result.reason}"
+    finding = result.finding
+    assert finding is not None
+    inner = {inner.text for inner in _within(step)} | {step.text}
+    if finding.yaml not in inner:
+        return f"another step failed: {finding.yaml!r} instead of {step.text!r} ({finding.message})"
+    wanted = {row.requirement} if row.requirement else set(step.requirements or variation.case.requirements)
+    if isinstance(step, m.AnyOf | m.Repeat):
+        wanted |= {r for within in _within(step) for r in within.requirements}
+    if not wanted & set(finding.requirements):
+        return f"the reason is {finding.requirements}, not {sorted(wanted)}"
+    return None
