@@ -51,7 +51,9 @@ class _Checker:
                 self.timer = "of data that nobody has acknowledged"
         elif isinstance(step, m.ResultOf):
             if step.name not in self.calls:
-                self.note(step, f"no call was left pending as {step.name!r}; {near(step.name, self.calls | {'connect'})}")
+                self.note(
+                    step, f"no call was left pending as {step.name!r}; {near(step.name, self.calls | {'connect'})}"
+                )
         elif isinstance(step, m.AnyOf):
             self._any_of(step)
         elif isinstance(step, m.Repeat):

@@ -191,8 +191,7 @@ class CaseReader:
             return Start()
         if isinstance(node, ScalarNode):
             state = reader.state(node)
-            start = Start(state=state or State.CLOSED, open="active" if state is State.SYN_SENT else "passive")
-            return start
+            return Start(state=state or State.CLOSED, open="active" if state is State.SYN_SENT else "passive")
         if not isinstance(node, MappingNode):
             self.problems.at(node, "start is a state, or a mapping of " + ", ".join(sorted(START_KEYS)))
             return Start()
@@ -270,7 +269,9 @@ def load_file(path: Path, root: Path, known_ids: frozenset[str] | None = None) -
             raise CaseError([(m.Place(name, 1, 1), f"a case file of {size} octets: at most 1048576, one case each")])
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise CaseError([(m.Place(name, 1, 1), f"not UTF-8 at octet {error.start}: case files are UTF-8 text")]) from None
+        raise CaseError(
+            [(m.Place(name, 1, 1), f"not UTF-8 at octet {error.start}: case files are UTF-8 text")]
+        ) from None
     try:
         relative = path.relative_to(root).with_suffix("")
     except ValueError:

@@ -1,4 +1,4 @@
-"""The steps that bring a target to a state: written in the language, in the folder `preambles`, one file per way to open."""
+"""The steps that bring a target to a state: written in the language, in `preambles`, one file for each way to open."""
 
 from __future__ import annotations
 

@@ -12,14 +12,22 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from conformance.cases import model as m
 from conformance.cases.parameters import UndefinedParameter, substitute
 from conformance.cases.yamltree import Problems, items, near
-from conformance.tcp.expression import Expr, NotationError, Number, Range, Ratio, Seconds, Tokens, parse_expr, parse_value
+from conformance.tcp.expression import (
+    Expr,
+    NotationError,
+    Number,
+    Range,
+    Ratio,
+    Seconds,
+    Tokens,
+    parse_expr,
+    parse_value,
+)
 from conformance.tcp.notation import Icmp, Kind, Line, Nothing, Retransmission, SegmentLine, Stream, open_values, parse
 from conformance.tcp.notation import parse_payload as parse_octets
 from conformance.tcp.states import State
 
-VERBS = frozenset(
-    "listen accept connect send recv shutdown close abort exit setsockopt getsockopt poll atmark".split()
-)
+VERBS = frozenset("listen accept connect send recv shutdown close abort exit setsockopt getsockopt poll atmark".split())
 ERRNOS = frozenset(errno.errorcode.values())
 MOST_ROUNDS = 5000
 _COMMON = frozenset({"requirement", "conn"})
@@ -97,11 +105,12 @@ class StepReader:
         value = self._notation(node, text, _whole_value)
         if value is None:
             return None
-        ends = [value.low, value.high] if isinstance(value, Range) else [value]
+        ends: list[Any] = [value.low, value.high] if isinstance(value, Range) else [value]
         if not all(end is None or isinstance(end, Seconds | Ratio) for end in ends) or ends == [None, None]:
             self.problems.at(node, f"{what} takes a time (500ms, 2s), a multiple (2.5x), or a range (4s..6s)")
             return None
-        if len(ends) == 2 and None not in ends and (type(ends[0]) is not type(ends[1]) or ends[0].value > ends[1].value):
+        low, high = ends[0], ends[-1]
+        if None not in ends and (type(low) is not type(high) or low.value > high.value):
             self.problems.at(node, "a range goes from the lesser to the greater, both ends of one kind")
             return None
         longest = ends[-1] if isinstance(ends[-1], Seconds) else None
@@ -395,7 +404,9 @@ class _Body:
     def __call__(self, number: int) -> tuple[m.Step, ...]:
         known = self._rounds.get(number)
         if known is None:
-            reader = StepReader(self._reader.problems, {**self._reader.values, "n": str(number)}, self._reader.known_ids)
+            reader = StepReader(
+                self._reader.problems, {**self._reader.values, "n": str(number)}, self._reader.known_ids
+            )
             known = self._rounds[number] = reader.steps(self._node)
         return known
 

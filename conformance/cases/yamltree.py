@@ -1,4 +1,4 @@
-"""YAML with marks, and every mistake of a file at once. Scalars stay strings: `no`, `on` and `1:1` mean nothing here."""
+"""YAML with marks, and every mistake of a file at once. Scalars stay strings: `no`, `on`, `1:1` mean nothing here."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def compose(text: str, file: str) -> tuple[MappingNode, Problems]:
     """The mapping at the top of a case file. Raises CaseError with the place of the mistake."""
     problems = Problems(file, text)
     if len(text) > LARGEST:
-        problems.found.append((Place(file, 1, 1), f"a case file has at most {LARGEST} characters, this one {len(text)}"))
+        problems.found.append(
+            (Place(file, 1, 1), f"a case file has at most {LARGEST} characters, this one {len(text)}")
+        )
         problems.check()
     try:
         loader = _LOADER(text)
@@ -128,9 +130,12 @@ def _walk(top: Node, problems: Problems) -> None:
                 else:
                     keys[key.value] = key
                 stack.append((value, depth + 1, flow or bool(node.flow_style)))
-        elif flow and isinstance(node, ScalarNode) and not node.style:
-            if _LINE_WORD.search(node.value) or not _PLAIN_IN_FLOW.fullmatch(node.value):
-                problems.at(node, f"quote {node.value!r}: inside [...] and {{...}} a comma ends the item")
+        elif flow and isinstance(node, ScalarNode) and not node.style and _must_quote(node.value):
+            problems.at(node, f"quote {node.value!r}: inside [...] and {{...}} a comma ends the item")
+
+
+def _must_quote(text: str) -> bool:
+    return bool(_LINE_WORD.search(text)) or not _PLAIN_IN_FLOW.fullmatch(text)
 
 
 def items(node: MappingNode) -> Iterator[tuple[str, ScalarNode, Node]]:

@@ -213,16 +213,13 @@ def _judge_value(run: Run, step: Awaited, outcome: Outcome) -> None:
 
 def _adopt(run: Run, outcome: Outcome) -> None:
     """Give an accepted socket to the connection whose tester endpoint it has."""
-    sock, address, port = outcome.value  # type: ignore[misc]
+    value: Any = outcome.value
+    sock, address, port = value
     run.sockets.append(sock)
-    for conn in run.scope.conns.values():
-        if conn.pair.tester_port == port and conn.pair.tester == address and conn.socket is None:
-            conn.socket, conn.read, conn.written = sock, 0, 0
-            return
-    for conn in run.scope.conns.values():
-        if conn.pair.tester_port == port and conn.pair.tester == address:
-            conn.socket, conn.read, conn.written = sock, 0, 0
-            return
+    mine = [c for c in run.scope.conns.values() if c.pair.tester_port == port and c.pair.tester == address]
+    free = [conn for conn in mine if conn.socket is None] or mine
+    if free:
+        free[0].socket, free[0].read, free[0].written = sock, 0, 0
 
 
 async def _judge_octets(run: Run, conn: Conn, step: Awaited, made: Call, data: bytes) -> None:

@@ -242,7 +242,12 @@ class Run:
             conn.last_gap = (segment.time - last.time) / 1e9
         conn.last_seen = segment
         tcb.seen(segment)
-        if conn.hold is not None and segment.length and not before(conn.hold, segment.seq) and before(conn.hold, segment.end):
+        if (
+            conn.hold is not None
+            and segment.length
+            and not before(conn.hold, segment.seq)
+            and before(conn.hold, segment.end)
+        ):
             conn.hold = None
         return segment
 
@@ -347,4 +352,4 @@ class Run:
         self.target.release(self.pair)
 
 
-__all__ = ["RST", "SYN", "SETTLE", "Inconclusive", "Run", "StepFailed", "Stopped", "Unsupported", "relative"]
+__all__ = ["RST", "SETTLE", "SYN", "Inconclusive", "Run", "StepFailed", "Stopped", "Unsupported", "relative"]

@@ -8,7 +8,17 @@ from functools import lru_cache
 from conformance.engine.scope import Conn, HarnessError, Scope, number, timestamp_now
 from conformance.tcp import pattern
 from conformance.tcp.expression import Range
-from conformance.tcp.notation import Field, Icmp, OptionItem, OptionList, Payload, Positions, Retransmission, SegmentLine, Stream
+from conformance.tcp.notation import (
+    Field,
+    Icmp,
+    OptionItem,
+    OptionList,
+    Payload,
+    Positions,
+    Retransmission,
+    SegmentLine,
+    Stream,
+)
 from conformance.tcp.options import Option
 from conformance.tcp.segment import ACK, PSH, SYN, Segment
 from conformance.tcp.sequence import MASK, add
@@ -187,7 +197,9 @@ def again(line: Retransmission, scope: Scope, conn: Conn) -> Segment:
     options = old.options
     if old.timestamps is not None and not old.flags & SYN:
         options = (_NOP, _NOP, stamp(conn))
-    return Segment(old.flags, old.seq, ack, conn.window, options, payload, old.urg, conn.pair.tester_port, conn.pair.target_port)
+    return Segment(
+        old.flags, old.seq, ack, conn.window, options, payload, old.urg, conn.pair.tester_port, conn.pair.target_port
+    )
 
 
 def stream_of(line: Stream, scope: Scope, conn: Conn) -> list[Segment]:
@@ -216,7 +228,7 @@ def icmp_frame(line: Icmp, scope: Scope, conn: Conn) -> bytes:
     from dataclasses import replace
 
     quoted = replace(named.segment, time=0)
-    said = {field.key: field.value for field in line.quoted}
+    said: dict[str, object] = {field.key: field.value for field in line.quoted}
     for key, value in said.items():
         if key in ("seq", "ack"):
             setattr(quoted, key, number(value, scope, conn) & MASK)  # type: ignore[arg-type]

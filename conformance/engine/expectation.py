@@ -1,4 +1,4 @@
-"""Is this the segment that the step expects? Strict by default; every difference is named (cases/README.md, Matching)."""
+"""Is this the segment that the step expects? Strict by default, every difference named (cases/README.md, Matching)."""
 
 from __future__ import annotations
 
@@ -195,7 +195,9 @@ def _retransmission(line: Retransmission, segment: Segment, scope: Scope, conn: 
                 f"{relative(segment.seq, conn, own=True)}..{relative(segment.end, conn, own=True)}",
             )
         )
-    elif segment.payload and not conn.tcb.same_text(add(segment.seq, 1) if segment.flags & SYN else segment.seq, segment.payload):
+    elif segment.payload and not conn.tcb.same_text(
+        add(segment.seq, 1) if segment.flags & SYN else segment.seq, segment.payload
+    ):
         found.append(Difference("payload", "the same octets", "other octets"))
     if line.payload:
         wanted = payload_octets(line.payload, conn.tcb.stream_offset(segment.seq), scope, conn)
@@ -279,4 +281,3 @@ def option_text(option: Option) -> str:
     if name in ("raw", "fo"):
         return f"{name} 0x{bytes(option[1]).hex()}" if option[1] else str(name)
     return " ".join(map(str, option))
-

@@ -191,7 +191,9 @@ async def nothing(run: Run, step: Expect, conn: Conn) -> None:
         segment = conn.queue[0]
         why = own_accord(segment, conn.tcb) if step.line.new else None
         if why is None:
-            raise run.fail(step, "a segment came where nothing may come", expected="nothing", seen=seen_text(segment, conn))
+            raise run.fail(
+                step, "a segment came where nothing may come", expected="nothing", seen=seen_text(segment, conn)
+            )
         run.take(conn, step)
         run.note(f"admitted: {why}", conn.name)
     run.acted = False

@@ -76,8 +76,7 @@ async def _probe(run: Run, conn: Conn, step: StateIs, probe: Probe) -> Sequence[
     run.pump()
     if not conn.queue or len(conn.queue) > 1 or probe.flags & SYN:
         await run.prove()
-    came = _collect(run, conn, step, repeats=False)
-    return came
+    return _collect(run, conn, step, repeats=False)
 
 
 def _send_untold(run: Run, conn: Conn, segment: Segment) -> None:

@@ -74,7 +74,7 @@ async def run_variation(
     try:
         steps, lead = variation.build()
         run = Run(variation, target, clock)
-    except Exception as error:  # noqa: BLE001 - a fault of ours must become a verdict, never end the run
+    except Exception as error:
         result.verdict, result.reason = Verdict.ERROR, _fault(error)
         return result
     run.check_oracle, run.observer = check_oracle, observer
@@ -98,7 +98,7 @@ async def run_variation(
         result.verdict, result.reason = Verdict.INCONCLUSIVE, str(error)
     except Unsupported as error:
         result.verdict, result.reason = Verdict.UNSUPPORTED, str(error)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         result.verdict, result.reason = Verdict.ERROR, _fault(error)
     finally:
         lost = target.wire.counters().get("dropped", 0) - dropped
@@ -107,7 +107,7 @@ async def run_variation(
         _record(result, run)
         try:
             run.close()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             result.verdict, result.reason = Verdict.ERROR, f"cleaning up: {_fault(error)}"
     return result
 

@@ -68,7 +68,7 @@ class Engine:
     def _main(self, ready: Future[None]) -> None:
         try:
             asyncio.run(self._live(ready))
-        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
+        except BaseException as error:
             if not ready.done():
                 ready.set_exception(error)
 
@@ -79,7 +79,7 @@ class Engine:
         try:
             target = await asyncio.to_thread(self.open_target, {})
             target.wire.watch()
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             ready.set_exception(error)
             return
         self._targets[()] = self.target = target
@@ -132,7 +132,7 @@ class Engine:
             if not future.done():
                 future.set_exception(InterruptedError("the run was ended"))
             raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             future.set_exception(error)
 
     async def _decide(self, variation: Variation) -> Result:
@@ -141,7 +141,9 @@ class Engine:
         while True:
             target = await self._target_for(case.needs.settings)
             if isinstance(target, TargetError):
-                result = Result(variation.id, case.file, case.title, case.requirements, Verdict.UNSUPPORTED, str(target))
+                result = Result(
+                    variation.id, case.file, case.title, case.requirements, Verdict.UNSUPPORTED, str(target)
+                )
                 result.settings = dict(case.needs.settings)
                 return result
             result = await run_variation(
@@ -193,4 +195,3 @@ class Engine:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(10)
-

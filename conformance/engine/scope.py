@@ -14,7 +14,19 @@ from typing import NamedTuple
 
 from conformance.cases.model import Connection
 from conformance.targets.base import AgentSocket, Endpoints
-from conformance.tcp.expression import ATTRIBUTES, Anything, Binary, Expr, Extreme, Number, Range, Ratio, Seconds, Value, Variable
+from conformance.tcp.expression import (
+    ATTRIBUTES,
+    Anything,
+    Binary,
+    Expr,
+    Extreme,
+    Number,
+    Range,
+    Ratio,
+    Seconds,
+    Value,
+    Variable,
+)
 from conformance.tcp.segment import ACK, RST, SYN, Segment
 from conformance.tcp.sequence import MASK, at_or_before, before, distance
 from conformance.tcp.tcb import TCB

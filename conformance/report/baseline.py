@@ -43,7 +43,7 @@ class Kind(StrEnum):
     KNOWN = "known deviation"
     """Just the deviation that the baseline lists."""
     UNEXPECTED_FAIL = "unexpected fail"
-    UNEXPECTED_PASS = "unexpected pass"  # noqa: S105
+    UNEXPECTED_PASS = "unexpected pass"
     """Better than the baseline says: the entry is out of date."""
     NEW_DEVIATION = "deviation not in the baseline"
     """A SHOULD was missed: told, and a finding only under `--strict`."""

@@ -90,7 +90,7 @@ class _Call:
                 self._outcome = _failed(problem)
         return self._outcome
 
-    async def wait(self, timeout: float) -> Outcome | None:  # noqa: ASYNC109 - the contract's, in seconds
+    async def wait(self, timeout: float) -> Outcome | None:
         """Wait up to `timeout` seconds for the outcome; None when it is still pending then."""
         if (outcome := self.poll()) is not None or self._attempt is None:
             return outcome

@@ -13,9 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-RFC_VARIABLES = frozenset(
-    "iss irs snd.una snd.nxt snd.wnd rcv.nxt rcv.wnd smss rmss ts.recent".split()
-)
+RFC_VARIABLES = frozenset("iss irs snd.una snd.nxt snd.wnd rcv.nxt rcv.wnd smss rmss ts.recent".split())
 ATTRIBUTES = frozenset("seq end len ack win time gap tsval tsecr cookie".split())
 
 
@@ -165,7 +163,9 @@ class Binary:
 
     def __str__(self) -> str:
         right = f"({self.right})" if isinstance(self.right, Binary) else str(self.right)
-        left = f"({self.left})" if self.op == "*" and isinstance(self.left, Binary) and self.left.op != "*" else self.left
+        left = (
+            f"({self.left})" if self.op == "*" and isinstance(self.left, Binary) and self.left.op != "*" else self.left
+        )
         return f"{left}{self.op}{right}"
 
 
@@ -228,7 +228,9 @@ def _variable(token: Token) -> Variable:
     if rest:
         known = ", ".join(sorted(RFC_VARIABLES | ATTRIBUTES))
         raise NotationError(f"{rest!r} is no variable or attribute; there are {known}", token.column)
-    raise NotationError(f"{name!r} is no variable; a named segment needs an attribute: {name}.seq, {name}.end", token.column)
+    raise NotationError(
+        f"{name!r} is no variable; a named segment needs an attribute: {name}.seq, {name}.end", token.column
+    )
 
 
 def _atom(tokens: Tokens) -> Expr:

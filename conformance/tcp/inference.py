@@ -240,7 +240,9 @@ def identify(tcb: TCB, wanted: State | None = None) -> Inquiry:
             sieve = _Sieve(hypotheses(tcb), [*sieve.evidence, "the target went on, so asked anew"])
             tried.clear()
             states = sieve.states()
-        if not states or (sieve.answered and (states <= accepts or (accepts and not states & accepts) or len(states) == 1)):
+        if not states or (
+            sieve.answered and (states <= accepts or (accepts and not states & accepts) or len(states) == 1)
+        ):
             break
         usable = [probe for probe in _probes(tcb) if tried.get(probe.name, 0) < 1]
         view = tcb.view()
@@ -284,7 +286,9 @@ def _relative(segment: Segment, tcb: TCB) -> str:
         return ""
     own = tcb.fin_seq is not None and segment.seq == add(tcb.fin_seq, 1)
     peer = tcb.peer_fin is not None and segment.ack == add(tcb.peer_fin, 1)
-    return f" ({'counts' if own else 'does not count'} its FIN, {'acknowledges' if peer else 'does not acknowledge'} ours)"
+    return (
+        f" ({'counts' if own else 'does not count'} its FIN, {'acknowledges' if peer else 'does not acknowledge'} ours)"
+    )
 
 
 # -- without history ----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ class Violation(NamedTuple):
 
 
 def violation(segment: Segment, tcb: TCB, highest_sent: int) -> Violation | None:
-    """The first invariant that `segment` breaks, or None; `highest_sent` is the number after the tester's last octet."""
+    """The first invariant that `segment` breaks; `highest_sent` is the number after the tester's last octet."""
     if not segment.checksum_ok:
         return Violation("RFC9293-MUST-2", "its checksum is wrong")
     if segment.doff < 5:

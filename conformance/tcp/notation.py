@@ -61,7 +61,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class OptionItem:
-    """One option of `<...>`: `mss 1460`, `ts * synack.tsval`, `sack b`, `no ts`, `kind 254 len=4 0xabcd`, `raw 0x02`."""
+    """One option of `<...>`: `mss 1460`, `ts * synack.tsval`, `sack b`, `no ts`, `kind 254 len=4 0xab`, `raw 0x02`."""
 
     name: str
     args: tuple[Value | str | bytes, ...] = ()
@@ -194,7 +194,9 @@ class Icmp:
     quoted: tuple[Field, ...] = ()
 
     def __str__(self) -> str:
-        return " ".join([f"ICMP {self.type}", *map(str, self.fields), f"quoting {self.quoting}", *map(str, self.quoted)])
+        return " ".join(
+            [f"ICMP {self.type}", *map(str, self.fields), f"quoting {self.quoting}", *map(str, self.quoted)]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,7 @@ def _string(text: str, column: int) -> bytes:
             out += _ESCAPES[body[at + 1]]
             at += 2
         else:
-            raise NotationError(r'an escape that is none of \n \r \t \0 \" \\ \xNN', column + 1 + at)
+            raise NotationError(r"an escape that is none of \n \r \t \0 \" \\ \xNN", column + 1 + at)
     return bytes(out)
 
 
@@ -323,14 +325,18 @@ def _option(tokens: Tokens) -> OptionItem:
         return OptionItem("kind", (number, *octets), length=length)
     if token.text not in OPTION_NAMES:
         known = ", ".join(sorted(OPTION_NAMES))
-        raise NotationError(f"{token.text or 'nothing'!r} is no option; there are {known}, kind N, raw 0x..", token.column)
+        raise NotationError(
+            f"{token.text or 'nothing'!r} is no option; there are {known}, kind N, raw 0x..", token.column
+        )
     args: list[Value | str | bytes] = []
     while tokens.peek().text not in (",", ">") and not tokens.done():
         ahead = tokens.peek()
         if ahead.kind == "hex" and token.text == "fo":
             tokens.next()
             args.append(_hex(ahead.text, ahead.column))
-        elif token.text == "sack" and ahead.kind == "name" and "." not in ahead.text and ahead.text not in RFC_VARIABLES:
+        elif (
+            token.text == "sack" and ahead.kind == "name" and "." not in ahead.text and ahead.text not in RFC_VARIABLES
+        ):
             args.append(tokens.next().text)
         else:
             args.append(parse_value(tokens))

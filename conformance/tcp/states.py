@@ -216,7 +216,11 @@ SEGMENT_ROWS: tuple[Row, ...] = (
         ("RST, in the window", _flag(s.RST), _ACK, None, True, ((_SILENT, CLOSED), (_SILENT, None))),
     ),
     # Fourth: SYN (with RFC 5961 section 4.2; TIME-WAIT by 3.6.1 MAY-2).
-    *_rows("SYN", [SYN_RECEIVED], ("SYN, in the window", _flag(s.SYN), _SILENT, LISTEN, True, ((_ACK, None), (_RST, CLOSED)))),
+    *_rows(
+        "SYN",
+        [SYN_RECEIVED],
+        ("SYN, in the window", _flag(s.SYN), _SILENT, LISTEN, True, ((_ACK, None), (_RST, CLOSED))),
+    ),
     *_rows("SYN", SYNCHRONIZED, ("SYN", _flag(s.SYN), _ACK, None, True, ((_RST, CLOSED), (_SYNACK, SYN_RECEIVED)))),
     # Fifth: ACK.
     *_rows("ACK", SYNCHRONIZED | {SYN_RECEIVED}, ("no ACK", lambda a: a.ack == "none", _SILENT)),
@@ -226,7 +230,9 @@ SEGMENT_ROWS: tuple[Row, ...] = (
         ("ACK of our SYN", lambda a: a.ack == "ok", _SILENT, ESTABLISHED, False),
         ("ACK of something else", lambda a: True, _RST),
     ),
-    *_rows("ACK", _LATE, ("ACK beyond what was sent", lambda a: a.ack == "beyond", _ACK, None, True, ((_SILENT, None),))),
+    *_rows(
+        "ACK", _LATE, ("ACK beyond what was sent", lambda a: a.ack == "beyond", _ACK, None, True, ((_SILENT, None),))
+    ),
     *_rows(
         "ACK",
         SYNCHRONIZED - {TIME_WAIT},
@@ -248,7 +254,11 @@ SEGMENT_ROWS: tuple[Row, ...] = (
     *_rows("FIN", [FIN_WAIT_1], ("FIN", lambda a: bool(a.flags & s.FIN) and a.in_order, _ACK, CLOSING)),
     *_rows("FIN", [FIN_WAIT_2], ("FIN", lambda a: bool(a.flags & s.FIN) and a.in_order, _ACK, TIME_WAIT)),
     *_rows("FIN", [*_TAKES_TEXT], ("FIN, out of order", _flag(s.FIN), _ACK)),
-    *_rows("FIN", [CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT], ("FIN again", _flag(s.FIN), _ACK, None, True, ((_SILENT, None),))),
+    *_rows(
+        "FIN",
+        [CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT],
+        ("FIN again", _flag(s.FIN), _ACK, None, True, ((_SILENT, None),)),
+    ),
 )
 
 

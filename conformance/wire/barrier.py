@@ -124,7 +124,7 @@ class ResetBarrier:
         self._awaited -= mine
         return proven
 
-    async def prove(self, timeout: float) -> bool:  # noqa: ASYNC109 - the contract's, in seconds
+    async def prove(self, timeout: float) -> bool:
         """As `prove_now`, then wait up to `timeout` seconds for the replies; False means lost, never "silent".
 
         Arrivals wake it while the wire is watched; otherwise somebody must drain.

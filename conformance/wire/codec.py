@@ -120,7 +120,9 @@ class Encoder:
         whole = packet / IPv6ExtHdrFragment(nh=socket.IPPROTO_TCP, id=segment.ident or 1) / Raw(rest[IP6_HEADER:])
         return [ether + bytes(part) for part in fragment6(whole, IP6_HEADER + 8 + size)]
 
-    def icmp(self, kind: str, quoted: Segment, *, mtu: int = 0, number: int | None = None, code: int | None = None) -> bytes:
+    def icmp(
+        self, kind: str, quoted: Segment, *, mtu: int = 0, number: int | None = None, code: int | None = None
+    ) -> bytes:
         """An ICMP (or ICMPv6) message that quotes `quoted`, a segment that the target sent. By scapy.
 
         Raises ValueError when this IP version has no such message.
