@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from conformance.tcp import states as st
 from conformance.tcp.segment import ACK, FIN, RST, SYN, Segment, flag_names
-from conformance.tcp.sequence import add, at_or_before, before, distance
+from conformance.tcp.sequence import MASK, add, before, distance
 from conformance.tcp.states import Reply, State, View
 from conformance.tcp.tcb import TCB
 
@@ -83,96 +84,139 @@ def _answer(reply: Reply, hypothesis: Hypothesis, probe: Probe) -> Answer:
     return _SILENCE
 
 
-def _read(segment: Segment) -> Answer:
+def _read(segment: Segment, own: int, peer: int) -> Answer:
     flags = segment.flags
     if flags & RST:
-        return ("RST,ACK",) if flags & ACK else ("RST", segment.seq)
+        return ("RST,ACK",) if flags & ACK else ("RST", (segment.seq - own) & MASK)
     if flags & SYN:
         return ("SYN,ACK",) if flags & ACK else ("SYN",)
-    return ("ACK", segment.seq, segment.ack)
+    return ("ACK", (segment.seq - own) & MASK, (segment.ack - peer) & MASK)
 
 
-def _predict(hypothesis: Hypothesis, probe: Probe, view: View) -> tuple[set[Answer], set[Answer], bool]:
+def _predict(hypothesis: Hypothesis, probe: Probe, facts: Facts) -> tuple[set[Answer], set[Answer], bool]:
     """Foretold answers, answers of known stacks, and whether the probe moves this state."""
-    own = View(
-        min(view.snd_una, hypothesis.snd_nxt, key=lambda n: distance(view.snd_una, n)),
-        hypothesis.snd_nxt,
-        hypothesis.rcv_nxt,
-        max(view.rcv_wnd, 1),
-        view.iss,
-        view.max_wnd,
-    )
+    una = facts.snd_una if distance(facts.snd_una, hypothesis.snd_nxt) > 0 else hypothesis.snd_nxt
+    view = View(una, hypothesis.snd_nxt, hypothesis.rcv_nxt, max(facts.rcv_wnd, 1), 0, facts.max_wnd)
     segment = Segment(probe.flags, probe.seq, probe.ack, payload=probe.payload)
     foretold: set[Answer] = set()
     known: set[Answer] = set()
     moves = False
-    for outcome in st.arrive(hypothesis.state, st.classify(segment, own)):
+    for outcome in st.arrive(hypothesis.state, st.classify(segment, view)):
         (foretold if outcome.foretold else known).add(_answer(outcome.reply, hypothesis, probe))
         moves = moves or (outcome.foretold and outcome.to is not hypothesis.state)
     return foretold, known, moves
 
 
-def hypotheses(tcb: TCB) -> list[Hypothesis]:
+class Facts(NamedTuple):
+    """What the segments so far say, in numbers relative to both ISNs: equal for equal conversations, so that what
+    follows from them is worked out once. The target's numbers count from `own`, the tester's from `peer`."""
+
+    opened: bool
+    active: bool
+    synchronized: bool
+    snd_una: int
+    snd_nxt: int
+    rcv_nxt: int
+    rcv_wnd: int
+    max_wnd: int
+    last_ack: int | None
+    fin_seq: int | None
+    first_fin_ack: int | None
+    peer_fin: int | None
+
+    @property
+    def counted(self) -> bool:
+        """The target acknowledged the tester's FIN."""
+        return self.peer_fin is not None and self.last_ack is not None and before(self.peer_fin, self.last_ack)
+
+    @property
+    def fin_counts_ours(self) -> bool:
+        """The target's first FIN acknowledged ours already: it came from CLOSE-WAIT (states.yaml, LAST-ACK)."""
+        ack = self.first_fin_ack
+        return self.peer_fin is not None and ack is not None and before(self.peer_fin, ack)
+
+
+def bases(tcb: TCB) -> tuple[int, int]:
+    """The numbers from which Facts count: the target's and the tester's ISN."""
+    return (tcb.snd_una if tcb.iss is None else tcb.iss), tcb.irs
+
+
+def facts_of(tcb: TCB) -> Facts:
+    """The facts that a TCB holds."""
+    own, peer = bases(tcb)
+    ack, fin, first, peer_fin = tcb.last_ack, tcb.fin_seq, tcb.first_fin_ack, tcb.peer_fin
+    return Facts(
+        tcb.iss is not None,
+        tcb.target_only_syn,
+        tcb.synchronized,
+        (tcb.snd_una - own) & MASK,
+        (tcb.snd_nxt - own) & MASK,
+        (tcb.rcv_nxt - peer) & MASK,
+        tcb.rcv_wnd,
+        max(tcb.max_wnd, 1),
+        None if ack is None else (ack - peer) & MASK,
+        None if fin is None else (fin - own) & MASK,
+        None if first is None else (first - peer) & MASK,
+        None if peer_fin is None else (peer_fin - peer) & MASK,
+    )
+
+
+@lru_cache(maxsize=4096)
+def hypotheses(facts: Facts) -> tuple[Hypothesis, ...]:
     """What the segments so far leave possible. CLOSED and LISTEN always are: a TCB can vanish unseen."""
-    ends = tcb.snd_nxt
+    ends, taken = facts.snd_nxt, facts.rcv_nxt
     possible = [Hypothesis(State.CLOSED, 0, 0), Hypothesis(State.LISTEN, 0, 0)]
-    if tcb.iss is None:
-        return possible
-    if tcb.target_only_syn and (tcb.last_ack is None or not tcb.synchronized):
-        possible.append(Hypothesis(State.SYN_SENT, ends, tcb.rcv_nxt))
-        if not tcb.synchronized:
-            return possible
-    taken = tcb.rcv_nxt
-    before_fin = taken if tcb.peer_fin is None else tcb.peer_fin
-    counted = tcb.peer_fin is not None and tcb.last_ack is not None and before(tcb.peer_fin, tcb.last_ack)
-    spoke = tcb.fin_seq is not None or distance(tcb.iss, tcb.snd_nxt) > 1
-    heard = tcb.last_ack is not None and before(add(tcb.irs, 1), tcb.last_ack)
+    if not facts.opened:
+        return tuple(possible)
+    if facts.active and (facts.last_ack is None or not facts.synchronized):
+        possible.append(Hypothesis(State.SYN_SENT, ends, taken))
+        if not facts.synchronized:
+            return tuple(possible)
+    before_fin = taken if facts.peer_fin is None else facts.peer_fin
+    spoke = facts.fin_seq is not None or distance(0, ends) > 1
+    heard = facts.last_ack is not None and before(1, facts.last_ack)
     if not spoke and not heard:
-        possible.append(Hypothesis(State.SYN_RECEIVED, ends, add(tcb.irs, 1)))
-    for state in st.SYNCHRONIZED:
-        if (state in st.OWN_FIN_SENT) != (tcb.fin_seq is not None):
+        possible.append(Hypothesis(State.SYN_RECEIVED, ends, 1))
+    for state in sorted(st.SYNCHRONIZED):
+        if (state in st.OWN_FIN_SENT) != (facts.fin_seq is not None):
             continue
         if state in st.PEER_FIN_TAKEN:
-            if tcb.peer_fin is None:
+            if facts.peer_fin is None:
                 continue
-            if state is State.CLOSING and _fin_counts_ours(tcb):
+            if state is State.CLOSING and facts.fin_counts_ours:
                 continue
-            if state is State.LAST_ACK and not _fin_counts_ours(tcb):
+            if state is State.LAST_ACK and not facts.fin_counts_ours:
                 continue
             possible.append(Hypothesis(state, ends, taken))
-        elif not counted:
+        elif not facts.counted:
             possible.append(Hypothesis(state, ends, before_fin))
-    return possible
+    return tuple(possible)
 
 
-def _fin_counts_ours(tcb: TCB) -> bool:
-    """The target's first FIN acknowledged ours already: it came from CLOSE-WAIT (states.yaml, LAST-ACK)."""
-    return tcb.peer_fin is not None and tcb.first_fin_ack is not None and before(tcb.peer_fin, tcb.first_fin_ack)
-
-
-def _probes(tcb: TCB) -> list[Probe]:
-    last, una = tcb.rcv_nxt, tcb.snd_una
-    counted = tcb.peer_fin is not None and tcb.last_ack is not None and before(tcb.peer_fin, tcb.last_ack)
+@lru_cache(maxsize=4096)
+def probes(facts: Facts) -> tuple[Probe, ...]:
+    """The probes that may be sent without disturbing, in order of preference, numbers relative."""
+    last, una = facts.rcv_nxt, facts.snd_una
     old = add(last, -1)
     found: list[Probe] = []
-    if counted:
+    if facts.counted:
         found.append(Probe("P5", FIN | ACK, old, una, throttled=False))
-    elif tcb.peer_fin is None and not tcb.target_only_syn:
+    elif facts.peer_fin is None and not facts.active:
         found.append(Probe("P10", ACK, old, una, b"\0", throttled=False))
     found += [
-        Probe("P4", ACK, last, add(tcb.snd_nxt, 1000)),
+        Probe("P4", ACK, last, add(facts.snd_nxt, 1000)),
         Probe("P1", ACK, old, una),
-        Probe("P3", ACK, tcb.irs, add(tcb.iss or 0, 1)),
+        Probe("P3", ACK, 0, 1),
         Probe("P2", 0, last, throttled=False),
     ]
-    return found
+    return tuple(found)
 
 
 @dataclass
 class _Sieve:
     """The hypotheses left, and why the others went."""
 
-    left: list[Hypothesis]
+    left: tuple[Hypothesis, ...]
     evidence: list[str] = field(default_factory=list)
     answered: bool = False
 
@@ -189,25 +233,36 @@ class _Sieve:
                 kept = [h for h in self.left if st.REPEATS.get(h.state, 0) & (SYN | FIN) == again & (SYN | FIN)]
                 if again & SYN:
                     kept = [h for h in kept if bool(st.REPEATS[h.state] & ACK) == bool(segment.flags & ACK)]
-                self.left = kept
+                self.left = tuple(kept)
                 self.evidence.append(f"{flag_names(segment.flags)} repeated")
                 return True
         return False
 
 
-def _select(left: list[Hypothesis], probes: list[Probe], view: View, answered: bool) -> Probe | None:
-    for probe in probes:
-        seen: dict[Answer, int] = {}
+class _Choice(NamedTuple):
+    probe: Probe
+    leaves: dict[Answer, tuple[Hypothesis, ...]]
+    """Answer -> the hypotheses that it leaves; any other answer leaves none."""
+
+
+@lru_cache(maxsize=8192)
+def _choose(left: tuple[Hypothesis, ...], facts: Facts, tried: frozenset[str], answered: bool) -> _Choice | None:
+    """The first probe that parts what is left (or, before any answer, shows a sign of life) and moves none of it."""
+    for probe in probes(facts):
+        if probe.name in tried:
+            continue
+        counts: dict[Answer, int] = {}
+        leaves: dict[Answer, list[Hypothesis]] = {}
         moved = False
         for hypothesis in left:
-            foretold, _, moves = _predict(hypothesis, probe, view)
+            foretold, known, moves = _predict(hypothesis, probe, facts)
             moved = moved or moves
             for answer in foretold:
-                seen[answer] = seen.get(answer, 0) + 1
-        if moved:
-            continue
-        if max(seen.values()) < len(left) or (not answered and _SILENCE not in seen):
-            return probe
+                counts[answer] = counts.get(answer, 0) + 1
+            for answer in foretold | known:
+                leaves.setdefault(answer, []).append(hypothesis)
+        if not moved and (max(counts.values()) < len(left) or (not answered and _SILENCE not in counts)):
+            return _Choice(probe, {answer: tuple(kept) for answer, kept in leaves.items()})
     return None
 
 
@@ -229,53 +284,51 @@ def identify(tcb: TCB, wanted: State | None = None) -> Inquiry:
 
     Stops early when only `wanted` is left (for CLOSED, also when a listener is all there is) or `wanted` is out.
     """
-    sieve = _Sieve(hypotheses(tcb))
+    facts = facts_of(tcb)
+    sieve = _Sieve(hypotheses(facts))
     accepts = _accepts(wanted)
     mark = (tcb.snd_nxt, tcb.fin_seq, tcb.iss)
-    tried: dict[str, int] = {}
+    tried: frozenset[str] = frozenset()
     for _ in range(24):
-        states = sieve.states()
         if (tcb.snd_nxt, tcb.fin_seq, tcb.iss) != mark:
             mark = (tcb.snd_nxt, tcb.fin_seq, tcb.iss)
-            sieve = _Sieve(hypotheses(tcb), [*sieve.evidence, "the target went on, so asked anew"])
-            tried.clear()
-            states = sieve.states()
-        if not states or (
-            sieve.answered and (states <= accepts or (accepts and not states & accepts) or len(states) == 1)
-        ):
+            facts = facts_of(tcb)
+            sieve = _Sieve(hypotheses(facts), [*sieve.evidence, "the target went on, so asked anew"])
+            tried = frozenset()
+        states = sieve.states()
+        if not states or (sieve.answered and _settled(states, accepts)):
             break
-        usable = [probe for probe in _probes(tcb) if tried.get(probe.name, 0) < 1]
-        view = tcb.view()
-        probe = _select(sieve.left, usable, view, sieve.answered)
-        if probe is None:
-            if "P7" in tried or len({st.REPEATS.get(state, 0) for state in states}) == 1:
-                break
-            tried["P7"] = 1
-            seconds = _wait_of(tcb)
-            came = yield Listen(seconds)
-            sieve.answered = True
-            if not sieve.repeated(came, tcb):
-                sieve.left = [h for h in sieve.left if h.state not in st.REPEATS]
-                sieve.evidence.append(f"nothing repeated within {seconds:.1f} s")
+        choice = _choose(sieve.left, facts, tried, sieve.answered)
+        if choice is not None:
+            own, peer = bases(tcb)
+            probe = choice.probe
+            tried |= {probe.name}
+            came = yield probe._replace(seq=add(peer, probe.seq), ack=add(own, probe.ack))
+            _sift(sieve, choice, came, tcb, own, peer)
             continue
-        tried[probe.name] = tried.get(probe.name, 0) + 1
-        came = yield probe
-        _sift(sieve, probe, came, tcb, view)
+        if "P7" in tried or len({st.REPEATS.get(state, 0) for state in states}) == 1:
+            break
+        tried |= {"P7"}
+        seconds = _wait_of(tcb)
+        came = yield Listen(seconds)
+        sieve.answered = True
+        if not sieve.repeated(came, tcb):
+            sieve.left = tuple(h for h in sieve.left if h.state not in st.REPEATS)
+            sieve.evidence.append(f"nothing repeated within {seconds:.1f} s")
     return Conclusion(sieve.states(), tuple(sieve.evidence))
 
 
-def _sift(sieve: _Sieve, probe: Probe, came: Sequence[Segment], tcb: TCB, view: View) -> None:
+def _settled(states: frozenset[State], accepts: frozenset[State]) -> bool:
+    return states <= accepts or (bool(accepts) and not states & accepts) or len(states) == 1
+
+
+def _sift(sieve: _Sieve, choice: _Choice, came: Sequence[Segment], tcb: TCB, own: int, peer: int) -> None:
     copies = [segment for segment in came if segment.length and not segment.flags & RST]
-    direct = [segment for segment in came if segment not in copies or (segment.flags & SYN and probe.flags & SYN)]
-    answer = _read(direct[0]) if direct else _SILENCE
-    kept = []
-    for hypothesis in sieve.left:
-        foretold, known, _ = _predict(hypothesis, probe, view)
-        if answer in foretold or answer in known:
-            kept.append(hypothesis)
-    words = flag_names(direct[0].flags) if direct else "nothing"
-    sieve.evidence.append(f"{probe.name} drew {words}" + (_relative(direct[0], tcb) if direct else ""))
-    sieve.left = kept
+    direct = [segment for segment in came if segment not in copies or (segment.flags & choice.probe.flags & SYN)]
+    answer = _read(direct[0], own, peer) if direct else _SILENCE
+    words = flag_names(direct[0].flags) + _relative(direct[0], tcb) if direct else "nothing"
+    sieve.evidence.append(f"{choice.probe.name} drew {words}")
+    sieve.left = choice.leaves.get(answer, ())
     sieve.answered = True
     if copies:
         sieve.repeated(copies, tcb)
@@ -379,8 +432,3 @@ def _disturb(fin: bool, snd_nxt: int, rcv_nxt: int, evidence: list[str]) -> Inqu
     if took:
         return told(State.FIN_WAIT_2 if anew else State.ESTABLISHED)
     return told(State.TIME_WAIT if anew else State.CLOSE_WAIT)
-
-
-def acknowledges(segment: Segment, number: int) -> bool:
-    """True when `segment` acknowledges everything before `number`."""
-    return bool(segment.flags & ACK) and at_or_before(number, segment.ack)

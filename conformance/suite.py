@@ -1,0 +1,37 @@
+"""Where the suite and the baselines that come with the tester are: in a wheel beside the code, else in the checkout.
+
+Imports the loader's idea of a suite's root and the standard library.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+_PACKED = _PACKAGE / "_data"
+
+
+def cases() -> Path:
+    """The folder of the suite that comes with the tester."""
+    return _PACKED / "cases" if _PACKED.is_dir() else _PACKAGE.parent / "cases"
+
+
+def baseline(target: str) -> Path | None:
+    """The baseline that comes with the tester for a target of that name, or None."""
+    folder = _PACKED / "baselines" if _PACKED.is_dir() else _PACKAGE.parent / "reports" / "baselines"
+    path = folder / f"{target}.yaml"
+    return path if path.is_file() else None
+
+
+def root_of(path: Path) -> Path:
+    """The suite that a case file belongs to: ids are paths below it."""
+    from conformance.cases.loader import root_of as outermost
+
+    own = cases()
+    return own if path.absolute().is_relative_to(own) else outermost(path)
+
+
+def in_a_suite(path: Path) -> bool:
+    """True for a file below a folder called `cases` that is not a Python package."""
+    parents = path.absolute().parents
+    return any(parent.name == "cases" and not (parent / "__init__.py").exists() for parent in parents)

@@ -1,0 +1,62 @@
+"""From the name of a target to an opened one; and the default target opened early, while cases are still collected."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+
+from conformance.engine.scheduler import Opener, Settings
+from conformance.targets.base import Target, TargetError
+from conformance.targets.settings import from_sysctls, to_sysctls
+
+TARGETS = ("linux",)
+"""The targets that there are, the default first."""
+
+
+def opener(target: str, sysctls: Mapping[str, str]) -> Opener:
+    """What opens that target, with `sysctls` set and whatever settings a case needs besides. Raises TargetError."""
+    if target not in TARGETS:
+        raise TargetError(f"target {target!r} is not one of: {', '.join(TARGETS)}")
+
+    def open_linux(settings: Settings) -> Target:
+        from conformance.targets.netns import OwnKernel
+
+        kernel = OwnKernel.start({**sysctls, **to_sysctls(settings)})
+        said = kernel.describe()["sysctls"]
+        if isinstance(said, Mapping):
+            kernel.capabilities = dataclasses.replace(kernel.capabilities, settings=from_sysctls(said))
+        return kernel
+
+    return open_linux
+
+
+class Early:
+    """An opener whose default target is opened by a thread at once; whoever asks first gets it."""
+
+    def __init__(self, open_target: Opener) -> None:
+        self._open = open_target
+        self._target: Future[Target] | None = Future()
+        self._thread = threading.Thread(target=self._run, args=(self._target,), name="opening", daemon=True)
+        self._thread.start()
+
+    def _run(self, target: Future[Target]) -> None:
+        try:
+            target.set_result(self._open({}))
+        except BaseException as error:  # noqa: BLE001 - whoever asks must hear of it
+            target.set_exception(error)
+
+    def __call__(self, settings: Settings) -> Target:
+        """Open a target, or hand over the one that was opened early. Raises TargetError."""
+        early = self._target
+        if settings or early is None:
+            return self._open(settings)
+        self._target = None
+        return early.result()
+
+    def close(self) -> None:
+        """Close the early target if nobody asked for it."""
+        early, self._target = self._target, None
+        if early is not None and early.exception() is None:
+            early.result().close()
