@@ -94,7 +94,6 @@ class Run:
         calibration = target.calibration
         self.pace = Pace(max(0.005, 20 * calibration.reply_p99), target.capabilities.challenge_interval)
         self.delayed = variation.case.needs.link == "delayed-ack"
-        self._random = random.Random()
         self.pair = target.open_pair(variation.version, variation.case.needs.link)  # type: ignore[arg-type]
         self.wire.attach(self.pair.tester, self.inbox)
         self.encoder = Encoder(self.pair.tester, self.pair.target, self.wire.tester_mac, self.wire.target_mac)
@@ -104,7 +103,7 @@ class Run:
     # -- connections ----------------------------------------------------------------------------------------
 
     def _add(self, name: str, declared: Connection, pair: Endpoints) -> Conn:
-        numbers = self._random.getrandbits(96)
+        numbers = random.getrandbits(96)
         tcb = TCB(numbers & 0xFFFFFFFF, pair.version)
         tcb.snd_nxt = tcb.snd_una = numbers >> 32 & 0xFFFFFFFF
         key = (pair.tester_port, pair.target_port)

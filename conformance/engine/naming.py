@@ -19,15 +19,14 @@ from conformance.tcp.states import State
 
 
 async def name_state(run: Run, step: StateIs) -> None:
-    """Name the state from replies. Raises StepFailed when the replies rule the wanted state out."""
+    """Name the state from replies. Raises StepFailed when the replies rule the wanted state out.
+
+    No barrier first: what the target still sends of its own comes before the answer to a probe, and is no answer.
+    """
     conn = run.conn(step.conn)
     run.pump()
     if conn.queue:
         run.admit_leftovers(step)
-    if run.acted:
-        await run.prove()
-        if conn.queue:
-            run.admit_leftovers(step)
     conclusion = await inquire(run, conn, step)
     run.in_run = False
     possible = conclusion.possible

@@ -23,6 +23,8 @@ LISTEN_LEAST = 1.3
 """Seconds after the last copy in which a repeat must come: RFC 6298's minimum of 1 s, and a margin."""
 LISTEN_UNKNOWN = 3.5
 """Seconds to listen where no timing is known: the initial RTO of 1 s (or 3 s after a lost SYN), and a margin."""
+SETTLED = 0.6
+"""Seconds within which a delayed ACK comes: at most 0.5 s (RFC 9293 section 3.8.6.3), and a margin."""
 LISTEN_FACTOR = 2.2
 """A repeat follows within twice the gap before (RFC 6298 section 5.5), and a margin."""
 
@@ -306,6 +308,8 @@ def identify(tcb: TCB, wanted: State | None = None) -> Inquiry:
             came = yield probe._replace(seq=add(peer, probe.seq), ack=add(own, probe.ack))
             _sift(sieve, choice, came, tcb, own, peer)
             continue
+        if states == st.NO_TCB and "P2" in tried and not accepts:
+            return Conclusion((yield from _port(add(tcb.rcv_nxt, 1 << 30), sieve.evidence)), tuple(sieve.evidence))
         if "P7" in tried or len({st.REPEATS.get(state, 0) for state in states}) == 1:
             break
         tried |= {"P7"}
@@ -344,6 +348,17 @@ def _relative(segment: Segment, tcb: TCB) -> str:
     )
 
 
+def _port(seq: int, evidence: list[str]) -> Generator[Action, Sequence[Segment], frozenset[State]]:
+    """CLOSED or LISTEN, where P2 drew RST,ACK: some stacks answer so from LISTEN too. A SYN tells; a RST takes it back."""
+    came = yield Probe("SYN", SYN, seq, throttled=False)
+    if not any(segment.flags & SYN for segment in came):
+        evidence.append("a SYN drew no SYN,ACK")
+        return frozenset({State.CLOSED})
+    yield Probe("RST", RST, add(seq, 1), throttled=False)
+    evidence.append("a SYN drew SYN,ACK")
+    return frozenset({State.LISTEN})
+
+
 # -- without history ----------------------------------------------------------------------------------------
 
 
@@ -359,11 +374,13 @@ def identify_stranger(seq: int, ack: int, *, disturb: bool = True) -> Inquiry:
     def told(*possible: State, disturbed: bool = False) -> Conclusion:
         return Conclusion(frozenset(possible), tuple(evidence), disturbed)
 
-    came = yield Probe("P2", 0, seq, throttled=False)
+    # A foreign number lies outside every window, so P2 may draw an ACK too, of the kind that may be throttled.
+    came = yield Probe("P2", 0, seq)
     if any(segment.flags & RST for segment in came):
         evidence.append("P2 drew RST,ACK")
-        return told(State.CLOSED)
-    came = yield Probe("P1", ACK, seq, ack)
+        return told(*(yield from _port(seq, evidence)))
+    if not came:
+        came = yield Probe("P1", ACK, seq, ack)
     direct = [segment for segment in came if not segment.flags & (SYN | FIN)]
     copies = [segment for segment in came if segment.flags & (SYN | FIN)]
     if not direct or direct[0].flags & RST or copies:
@@ -408,9 +425,10 @@ def _disturb(fin: bool, snd_nxt: int, rcv_nxt: int, evidence: list[str]) -> Inqu
     def told(*possible: State) -> Conclusion:
         return Conclusion(frozenset(possible), tuple(evidence), disturbed=True)
 
-    came = yield Probe("text", ACK, rcv_nxt, una, b"\0", throttled=False, disturbs=True)
-    reset = any(segment.flags & RST for segment in came)
-    took = any(not segment.flags & RST and segment.ack == add(rcv_nxt, 1) for segment in came)
+    came = (yield Probe("text", ACK, rcv_nxt, una, b"\0", throttled=False, disturbs=True)) or (yield Listen(SETTLED))
+    answers = [segment for segment in came if not segment.flags & (SYN | FIN)]
+    reset = any(segment.flags & RST for segment in answers)
+    took = any(segment.ack == add(rcv_nxt, 1) for segment in answers if not segment.flags & RST)
     evidence.append("an octet of text was " + ("reset" if reset else "taken" if took else "not taken"))
     if fin:
         if reset or took:
@@ -423,12 +441,16 @@ def _disturb(fin: bool, snd_nxt: int, rcv_nxt: int, evidence: list[str]) -> Inqu
     if reset:
         return told(State.FIN_WAIT_2)
     if took:
-        rcv_nxt = add(rcv_nxt, 1)
-        yield Probe("FIN", FIN | ACK, rcv_nxt, snd_nxt, throttled=False, disturbs=True)
-        rcv_nxt = add(rcv_nxt, 1)
-    came = yield Probe("P11", SYN, add(rcv_nxt, 100000), throttled=True, disturbs=True)
-    anew = any(segment.flags & SYN for segment in came)
-    evidence.append(f"a SYN above the window drew {'SYN,ACK' if anew else 'no SYN,ACK'}")
+        yield Probe("FIN", FIN | ACK, add(rcv_nxt, 1), snd_nxt, throttled=False, disturbs=True)
+        rcv_nxt = add(rcv_nxt, 2)
+        answers = list((yield Probe("text", ACK, rcv_nxt, snd_nxt, b"\0", throttled=False, disturbs=True)))
+    # CLOSE-WAIT or TIME-WAIT is left. The RFC has both ignore the text; a stack that answers it is in TIME-WAIT.
+    late = bool(answers)
+    evidence.append(f"text after the FINs drew {'an ACK' if late else 'nothing'}")
+    if not late:
+        came = yield Probe("P11", SYN, add(rcv_nxt, 100000), disturbs=True)
+        late = any(segment.flags & SYN for segment in came)
+        evidence.append(f"a SYN above the window drew {'SYN,ACK' if late else 'no SYN,ACK'}")
     if took:
-        return told(State.FIN_WAIT_2 if anew else State.ESTABLISHED)
-    return told(State.TIME_WAIT if anew else State.CLOSE_WAIT)
+        return told(State.FIN_WAIT_2 if late else State.ESTABLISHED)
+    return told(State.TIME_WAIT if late else State.CLOSE_WAIT)

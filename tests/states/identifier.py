@@ -30,6 +30,11 @@ class Endpoint(NamedTuple):
     target_port: int
 
 
+def source(frame: bytes) -> bytes:
+    """The address that an IPv4 or IPv6 frame comes from."""
+    return frame[26:30] if frame[12:14] == b"\x08\x00" else frame[22:38]
+
+
 class Identifier:
     """Asks the target at the other end of the wire; `interval` is how far apart answers may be throttled."""
 
@@ -54,9 +59,9 @@ class Identifier:
             if not isinstance(segment, Segment):
                 continue
             segment.time = frame.time
-            if segment.sport == self.pair.tester_port and segment.dport == self.pair.target_port:
+            if source(frame.data) == self.pair.tester:
                 self._sent(segment)
-            elif segment.sport == self.pair.target_port and segment.dport == self.pair.tester_port:
+            else:
                 self.tcb.seen(segment)
         return await self._drive(identify(self.tcb, wanted))
 

@@ -1,0 +1,39 @@
+"""Which of the collected items are run: the selections, and the marks that are only made when `-m` asks for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from conformance.pytest_plugin import options
+from conformance.pytest_plugin.items import CaseItem
+from conformance.suite import root_of
+
+
+def choose(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out of `items` what was not asked for. Raises UsageError."""
+    selection = options.selection(config)
+    options.sysctls(config)
+    cases = [item for item in items if isinstance(item, CaseItem)]
+    _check_baseline(config, cases)
+    marks = config.option.markexpr or ""
+    if "timers" in marks or "state" in marks:
+        for item in cases:
+            item.mark_steps()
+    left_out = {item for item in cases if not selection.takes(item.variation)}
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _check_baseline(config: pytest.Config, cases: list[CaseItem]) -> None:
+    """Look for stale entries, when whole suites were collected."""
+    if options.is_worker(config) or getattr(config.option, "lf", False) or config.option.collectonly:
+        return
+    roots = {root_of(item.path).resolve() for item in cases}
+    named = {Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in config.args}
+    if roots <= named:
+        from conformance.pytest_plugin.recording import check_baseline
+
+        check_baseline(config, roots, (item.variation.id for item in cases))

@@ -1,0 +1,168 @@
+"""The life of a run inside a session: the target opened early, items submitted, the report closed however it ends."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Generator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conformance.pytest_plugin import options
+from conformance.pytest_plugin.items import RUN, SETTLED, CaseItem, variation_id
+
+if TYPE_CHECKING:
+    from conformance.pytest_plugin.recording import Recorder
+    from conformance.targets.opening import Early
+
+EARLY: pytest.StashKey[Early] = pytest.StashKey()
+RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
+"""In the config's stash: what records the run; there once it has begun."""
+
+
+def open_early(config: pytest.Config) -> None:
+    """Open the default target in the background: a case was found, so it will be wanted."""
+    if EARLY in config.stash or config.option.collectonly:
+        return
+    from conformance.pytest_plugin.recording import cannot
+    from conformance.targets.base import TargetError
+    from conformance.targets.opening import Early, opener
+
+    try:
+        config.stash[EARLY] = Early(opener(config.option.conformance_target, options.sysctls(config)))
+    except TargetError as error:
+        cannot(str(error))
+
+
+def close_early(config: pytest.Config) -> None:
+    """Close the target if no run took it."""
+    early = config.stash.get(EARLY, None)
+    if early is not None:
+        early.close()
+
+
+def around_loop(session: pytest.Session) -> Generator[None, object, object]:
+    """What goes around the loop over the items."""
+    items = [item for item in session.items if isinstance(item, CaseItem)]
+    if session.config.option.collectonly or not items or session.testsfailed:
+        return (yield)
+    if options.is_worker(session.config):
+        return (yield from _as_worker(session, items))
+    return (yield from _alone(session, items))
+
+
+def _alone(session: pytest.Session, items: list[CaseItem]) -> Generator[None, object, object]:
+    from conformance.engine.scheduler import Engine
+    from conformance.pytest_plugin.recording import PROGRESS, Recorder
+    from conformance.pytest_plugin.running import CaseRun, how_it_ended
+
+    config = session.config
+    open_early(config)
+    description = _start_engine(config)
+    ahead = 0.0
+    if PROGRESS in config.stash:
+        ahead = max(Engine.expected_wait(item.variation) for item in items)
+    ids = [item.variation.id for item in items]
+    recorder = Recorder(config, description, ids, (item.path for item in items), ahead=ahead)
+    run: CaseRun = config.stash[RUN]
+    progress = recorder.progress
+    run.record = recorder.add
+    if progress is not None:
+        run.show(progress.started, progress.tick)
+    config.stash[RECORDER] = recorder
+    ended: BaseException | None = None
+    with recorder:
+        try:
+            run.submit(items)
+            return (yield)
+        except BaseException as error:
+            ended = error
+            raise
+        finally:
+            run.end()
+            recorder.close(*how_it_ended(ended))
+
+
+def _as_worker(session: pytest.Session, items: list[CaseItem]) -> Generator[None, object, object]:
+    from conformance.pytest_plugin.distributed import share
+    from conformance.pytest_plugin.recording import baseline_of
+
+    config = session.config
+    open_early(config)
+    description = _start_engine(config)
+    run = config.stash[RUN]
+    baseline, strict = baseline_of(config), config.option.conformance_strict
+    run.record = lambda result: baseline.judge(result, description, strict=strict)
+    nodeids = [item.nodeid for item in session.items]
+    mine = set(share(nodeids, config.workerinput))  # type: ignore[attr-defined]
+    try:
+        run.submit(item for item in items if item.nodeid in mine)
+        return (yield)
+    finally:
+        run.end()
+
+
+def _start_engine(config: pytest.Config) -> dict[str, object]:
+    """Start the engine, put the run into the stash; what the target says of itself. Exits with 3 when it can't be had."""
+    from conformance.pytest_plugin.recording import cannot
+    from conformance.pytest_plugin.running import CaseRun
+    from conformance.targets.base import TargetError
+
+    run = CaseRun(config, config.stash[EARLY])
+    try:
+        run.engine.start()
+    except TargetError as error:
+        cannot(str(error))
+    config.stash[RUN] = run
+    assert run.engine.target is not None
+    return run.engine.target.describe()
+
+
+def adjust(item: CaseItem, report: pytest.TestReport) -> None:
+    """Give a report the engine's duration, and what another process needs of it."""
+    result = item.stash.get(SETTLED, None)
+    if result is None:
+        return
+    decisive = report.when == "call" or (report.when == "setup" and not report.passed)
+    report.duration = result.duration if decisive else 0.0
+    if decisive and options.is_worker(item.config):
+        report.conformance_result = pickle.dumps(result)
+
+
+class Merger:
+    """At the controller of pytest-xdist: one report of what all workers send."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self._recorder: Recorder | None = None
+
+    def begin(self, nodeids: list[str], description: dict[str, object]) -> None:
+        """The workers have agreed on what they will run."""
+        from conformance.pytest_plugin.recording import Recorder
+
+        root = self.config.rootpath
+        ids = [variation_id(root, nodeid) for nodeid in nodeids]
+        files: set[Path] = {root / nodeid.partition("::")[0] for nodeid in nodeids}
+        self._recorder = self.config.stash[RECORDER] = Recorder(self.config, description, ids, files)
+
+    def take(self, report: pytest.TestReport) -> None:
+        """Record the result that came with a worker's report."""
+        packed = report.__dict__.pop("conformance_result", None)
+        if packed is not None and self._recorder is not None:
+            self._recorder.add(pickle.loads(packed))  # noqa: S301 - a worker of ours packed it
+
+    def around_loop(self) -> Generator[None, object, object]:
+        """Close the report, however the loop ends."""
+        from conformance.pytest_plugin.running import how_it_ended
+
+        ended: BaseException | None = None
+        try:
+            return (yield)
+        except BaseException as error:
+            ended = error
+            raise
+        finally:
+            if self._recorder is not None:
+                self._recorder.close(*how_it_ended(ended))

@@ -1,0 +1,152 @@
+"""A run of cases inside a pytest session: the engine in its thread, results in order of the items, one report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conformance.engine.result import Result, Verdict
+from conformance.engine.scheduler import Engine, Opener
+from conformance.pytest_plugin import options
+from conformance.report.baseline import Judgement, Kind
+
+if TYPE_CHECKING:
+    from conformance.pytest_plugin.items import CaseItem
+
+_TICK = 1.0
+"""Seconds between two looks at the clock of the progress display, while nothing comes."""
+
+
+def _nobody(result: Result) -> Judgement:
+    raise AssertionError(f"{result.id} has a result before anybody records")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A result, and what it is worth."""
+
+    result: Result
+    judgement: Judgement
+
+    @property
+    def undecided(self) -> bool:
+        """True when it says nothing of the target."""
+        return self.result.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR)
+
+    @property
+    def skipped(self) -> str | None:
+        """Why it was not tried, or None."""
+        return self.result.reason if self.result.verdict is Verdict.UNSUPPORTED else None
+
+    @property
+    def known(self) -> str | None:
+        """The reason that the baseline gives for the failure, or None."""
+        entry = self.judgement.entry
+        if self.judgement.kind is not Kind.KNOWN or self.result.verdict is not Verdict.FAIL or entry is None:
+            return None
+        return f"{entry.requirement}: {entry.reason}" if entry.requirement else entry.reason
+
+    @property
+    def failed(self) -> str | None:
+        """What makes it a finding, in a line, or None."""
+        entry = self.judgement.entry
+        if self.judgement.kind is Kind.UNEXPECTED_PASS and entry is not None:
+            return f"unexpected pass: the baseline, line {entry.line}, expects {entry.verdict}: {entry.reason}"
+        known = self.judgement.kind is Kind.KNOWN
+        if self.judgement.finding or (known and self.result.verdict is Verdict.FAIL):
+            return f"{self.result.verdict}: {self.result.reason}"
+        return None
+
+
+class CaseRun:
+    """Submits items to the engine, hands their results to `record` as they come, and outcomes to pytest as it asks."""
+
+    def __init__(self, config: pytest.Config, open_target: Opener) -> None:
+        from conformance.catalogue import load
+
+        self.engine = Engine(
+            open_target,
+            load(),
+            deadline=options.deadline(config),
+            check_oracle=not config.option.conformance_no_oracle,
+        )
+        self.record: Callable[[Result], Judgement] = _nobody
+        self._tick: Callable[[], None] | None = None
+        self._queue: SimpleQueue[tuple[str, Future[Result]]] = SimpleQueue()
+        self._futures: dict[str, Future[Result]] = {}
+        self._outcomes: dict[str, Outcome | BaseException] = {}
+
+    def show(self, started: Callable[[str, float], None], tick: Callable[[], None]) -> None:
+        """Tell of variations that begin, and now and then that time passes."""
+        self.engine.on_start = lambda variation: started(variation.id, Engine.expected_wait(variation))
+        self._tick = tick
+
+    def submit(self, items: Iterable[CaseItem]) -> None:
+        """Run these, all at once as far as the engine allows."""
+        left = list(items)
+        while left:
+            # Two suites may have a case of the same id: the engine knows variations by their ids.
+            batch: dict[str, CaseItem] = {}
+            again = [item for item in left if batch.setdefault(item.variation.id, item) is not item]
+            futures = self.engine.submit(item.variation for item in batch.values())
+            for id_, item in batch.items():
+                nodeid = item.nodeid
+                self._futures[nodeid] = futures[id_]
+                futures[id_].add_done_callback(lambda future, nodeid=nodeid: self._queue.put((nodeid, future)))
+            left = again
+
+    def wait(self, item: CaseItem) -> Outcome:
+        """The outcome of an item; those of others are recorded as they come in the meantime."""
+        if item.nodeid not in self._futures:
+            self.submit([item])
+        while item.nodeid not in self._outcomes:
+            self._take(_TICK)
+        outcome = self._outcomes[item.nodeid]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def _take(self, timeout: float) -> None:
+        try:
+            nodeid, future = self._queue.get(timeout=timeout)
+        except Empty:
+            if self._tick is not None:
+                self._tick()
+            return
+        if future.cancelled():
+            self._outcomes[nodeid] = InterruptedError("the run was ended")
+        elif (error := future.exception()) is not None:
+            self._outcomes[nodeid] = error
+        else:
+            result = future.result()
+            self._outcomes[nodeid] = Outcome(result, self.record(result))
+
+    def end(self) -> None:
+        """Cancel what is not done, record what is, and stop the engine."""
+        for future in self._futures.values():
+            future.cancel()
+        self.engine.stop()
+        while not self._queue.empty():
+            self._take(0)
+
+
+def how_it_ended(error: BaseException | None) -> tuple[str, str]:
+    """The footer's `how` and `reason` for what ended the loop over the items."""
+    if error is None:
+        return "complete", ""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "Ctrl-C"
+    if isinstance(error, pytest.Session.Failed | pytest.Session.Interrupted | pytest.exit.Exception):
+        return "interrupted", str(error)
+    return "crashed", f"{type(error).__name__}: {error}"
+
+
+def timestamp() -> str:
+    """Now, as the name of a folder."""
+    return time.strftime("%Y-%m-%d_%H-%M-%S")
