@@ -5,6 +5,7 @@ Imports the loader's idea of a suite's root and the standard library.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -23,15 +24,27 @@ def baseline(target: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def root_of(path: Path) -> Path:
-    """The suite that a case file belongs to: ids are paths below it."""
+def root_of(path: Path, given: Iterable[Path] = ()) -> Path:
+    """The suite that a case file belongs to: ids are paths below it.
+
+    That is the tester's own, else the outermost folder called `cases`, else that of the `given` folders that it is in.
+    """
     from conformance.cases.loader import root_of as outermost
 
+    absolute = path.absolute()
     own = cases()
-    return own if path.absolute().is_relative_to(own) else outermost(path)
+    if absolute.is_relative_to(own):
+        return own
+    if not in_a_suite(path):
+        for folder in given:
+            if absolute.is_relative_to(folder.absolute()):
+                return folder.absolute()
+    return outermost(path)
 
 
-def in_a_suite(path: Path) -> bool:
-    """True for a file below a folder called `cases` that is not a Python package."""
+def in_a_suite(path: Path, given: Iterable[Path] = ()) -> bool:
+    """True for a file below a folder called `cases` that is not a Python package, or below one of the `given`."""
     parents = path.absolute().parents
-    return any(parent.name == "cases" and not (parent / "__init__.py").exists() for parent in parents)
+    if any(parent.name == "cases" and not (parent / "__init__.py").exists() for parent in parents):
+        return True
+    return any(path.absolute().is_relative_to(folder.absolute()) for folder in given)

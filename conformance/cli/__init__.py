@@ -1,5 +1,33 @@
-"""The command line."""
+"""The command line, thin: `run` is a front to pytest, the others read cases. Exit codes stand in README.md."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from conformance import __version__
+from conformance.cli.doctor import doctor
+from conformance.cli.explain import explain
+from conformance.cli.listing import lint, list_cases, schema
+from conformance.cli.run import run
 
 
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="conformance")
 def main() -> None:
-    """Stub."""
+    """Test a TCP stack against RFC 9293: crafted segments go in, what comes out is checked.
+
+    Exit codes: 0 all as expected, 1 findings, 2 wrong usage or wrong cases, 3 it could not run, or not all of it.
+    """
+    # A reader that goes away (`| head`) ends the program quietly, as it does any other.
+    import signal
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+for command in (run, lint, list_cases, schema, explain, doctor):
+    main.add_command(command)

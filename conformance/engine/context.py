@@ -79,6 +79,8 @@ class Run:
         """Something was sent or called since silence was last proven."""
         self.base = clock.now()
         """ns: the latest send or call."""
+        self.began = self.base
+        """ns: the first send or call of the latest run of them; what came before satisfies no expectation after it."""
         self.waited = 0
         self.check_oracle = True
         self.observer: Callable[[Step], None] | None = None
@@ -194,7 +196,10 @@ class Run:
         """True as soon as something is in the connection's queue; False when nothing is at `deadline` (ns)."""
         while True:
             self.pump()
-            if conn.queue:
+            queue = conn.queue
+            while queue and queue[0].time < self.began:
+                self.admit(conn, self.steps[-1])
+            if queue:
                 return True
             now = self.clock.now()
             if now >= deadline:
@@ -289,12 +294,16 @@ class Run:
                 conn.queue.clear()
                 continue
             while conn.queue:
-                segment = conn.queue[0]
-                why = own_accord(segment, conn.tcb)
-                if why is None and not self._for_sibling(conn, segment):
-                    raise self.admit_failure(step, conn, segment)
-                self.take(conn, step)
-                self.note(f"admitted: {why}", conn.name)
+                self.admit(conn, step)
+
+    def admit(self, conn: Conn, step: Step) -> None:
+        """Take the next segment, which no step expects, if a stack may send it of its own accord."""
+        segment = conn.queue[0]
+        why = own_accord(segment, conn.tcb)
+        if why is None and not self._for_sibling(conn, segment):
+            raise self.admit_failure(step, conn, segment)
+        self.take(conn, step)
+        self.note(f"admitted: {why}", conn.name)
 
     def admit_failure(self, step: Step, conn: Conn, segment: Segment) -> StepFailed:
         """The exception for a segment that no step expects."""
@@ -311,12 +320,12 @@ class Run:
         """A step that acts begins: before the first of a run, all that came until now is accounted for."""
         if self.in_run:
             return
-        self.pump()
+        self.in_run = True
         for queue in self.queues.values():
             if queue:
                 self.admit_leftovers(step)
                 break
-        self.in_run = True
+        self.began = self.clock.now()
 
     # -- the end --------------------------------------------------------------------------------------------
 
@@ -336,9 +345,10 @@ class Run:
             pending.cancel()  # type: ignore[attr-defined]
         for sock in self.sockets:
             sock.dispose()
+        gone = self.states[-1].connection if self.states and self.states[-1].state == "CLOSED" else None
         for conn in self.scope.conns.values():
             tcb = conn.tcb
-            if tcb.iss is not None and not tcb.reset:
+            if tcb.iss is not None and not tcb.reset and conn.name != gone:
                 segment = Segment(RST, tcb.rcv_nxt, 0, 0)
                 segment.sport, segment.dport = conn.pair.tester_port, conn.pair.target_port
                 try:

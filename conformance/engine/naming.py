@@ -11,7 +11,8 @@ from conformance.engine.pacing import pace
 from conformance.engine.result import Event, NamedState
 from conformance.engine.scope import Conn, HarnessError
 from conformance.tcp import states as st
-from conformance.tcp.inference import Conclusion, Listen, Probe, identify
+from conformance.tcp.hypotheses import Probe
+from conformance.tcp.inference import Conclusion, Listen, identify
 from conformance.tcp.options import Option
 from conformance.tcp.recognise import is_copy, own_accord
 from conformance.tcp.segment import RST, SYN, Segment

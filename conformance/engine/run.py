@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from conformance.cases.model import Call, Send, Step, Variation
 from conformance.catalogue import Catalogue, Level
@@ -14,7 +15,10 @@ from conformance.engine.context import Inconclusive, Run, StepFailed, Stopped, U
 from conformance.engine.result import Finding, Result, Verdict
 from conformance.engine.scope import HarnessError
 from conformance.targets.base import Target
+from conformance.wire.base import Wire
 
+_DROPPED: WeakKeyDictionary[Wire, int] = WeakKeyDictionary()
+"""Frames lost by each wire when last asked: a loss counts against every case that ran since then."""
 LATE = 0.1
 """Seconds of lateness of our own process from which on a failed step says nothing about the target."""
 
@@ -78,7 +82,7 @@ async def run_variation(
         result.verdict, result.reason = Verdict.ERROR, _fault(error)
         return result
     run.check_oracle, run.observer = check_oracle, observer
-    dropped = target.wire.counters().get("dropped", 0)
+    dropped = _DROPPED.get(target.wire, 0)
     index = 0
     try:
         async with asyncio.timeout(deadline):
@@ -101,7 +105,8 @@ async def run_variation(
     except Exception as error:
         result.verdict, result.reason = Verdict.ERROR, _fault(error)
     finally:
-        lost = target.wire.counters().get("dropped", 0) - dropped
+        _DROPPED[target.wire] = target.wire.counters().get("dropped", 0)
+        lost = _DROPPED[target.wire] - dropped
         if lost and result.verdict is not Verdict.ERROR:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"{lost} frames were lost on our side of the wire"
         _record(result, run)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,9 @@ SETTLED: pytest.StashKey[Result] = pytest.StashKey()
 
 def wanted(path: Path, parent: pytest.Collector) -> bool:
     """True for what is a case file: below a suite, or named on the command line."""
-    return path.suffix == ".yaml" and (parent.session.isinitpath(path) or in_a_suite(path))
+    if path.suffix != ".yaml":
+        return False
+    return parent.session.isinitpath(path) or in_a_suite(path, options.folders(parent.config))
 
 
 class CaseFile(pytest.File):
@@ -39,30 +41,30 @@ class CaseFile(pytest.File):
         from conformance.cases.yamltree import CaseError
 
         try:
-            case = load(self.path)
+            case = load(self.path, options.folders(self.config))
         except CaseError as error:
             raise self.CollectError(str(error)) from None
         for variation in case.variations:
             yield CaseItem.from_parent(self, name=variation.id.removeprefix(case.id), variation=variation)
 
 
-def load(path: Path) -> Case:
+def load(path: Path, folders: Sequence[Path] = ()) -> Case:
     """The case in a file, its places told from the working directory. Raises CaseError, OSError."""
     from conformance.cases.loader import load_file
     from conformance.catalogue import load as load_catalogue
 
-    root = root_of(path)
+    root = root_of(path, folders)
     near = Path(os.path.relpath(path))
     if ".." not in near.parts:
         path, root = near, Path(os.path.relpath(root))
     return load_file(path, root, frozenset(load_catalogue().requirements))
 
 
-def variation_id(rootpath: Path, nodeid: str) -> str:
+def variation_id(config: pytest.Config, nodeid: str) -> str:
     """The id of the variation that an item of that name stands for."""
     path, _, name = nodeid.partition("::")
-    file = Path(os.path.abspath(rootpath / path))
-    root = root_of(file)
+    file = Path(os.path.abspath(config.rootpath / path))
+    root = root_of(file, options.folders(config))
     return f"{file.relative_to(root).with_suffix('').as_posix()}{name}"
 
 

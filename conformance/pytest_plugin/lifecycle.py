@@ -64,7 +64,7 @@ def _alone(session: pytest.Session, items: list[CaseItem]) -> Generator[None, ob
     ahead = 0.0
     if PROGRESS in config.stash:
         ahead = max(Engine.expected_wait(item.variation) for item in items)
-    ids = [item.variation.id for item in items]
+    ids = {item.variation.id: item.nodeid for item in items}
     recorder = Recorder(config, description, ids, (item.path for item in items), ahead=ahead)
     run: CaseRun = config.stash[RUN]
     progress = recorder.progress
@@ -143,7 +143,7 @@ class Merger:
         from conformance.pytest_plugin.recording import Recorder
 
         root = self.config.rootpath
-        ids = [variation_id(root, nodeid) for nodeid in nodeids]
+        ids = {variation_id(self.config, nodeid): nodeid for nodeid in nodeids}
         files: set[Path] = {root / nodeid.partition("::")[0] for nodeid in nodeids}
         self._recorder = self.config.stash[RECORDER] = Recorder(self.config, description, ids, files)
 

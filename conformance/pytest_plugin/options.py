@@ -83,6 +83,11 @@ def configure(config: pytest.Config) -> None:
         config.option.conformance_strict = True
 
 
+def folders(config: pytest.Config) -> list[Path]:
+    """Folders that are suites because somebody said so, whatever they are called."""
+    return [Path(folder) for folder in getattr(config.option, "conformance_folders", ())]
+
+
 def is_worker(config: pytest.Config) -> bool:
     """True in a process of pytest-xdist that runs items for another."""
     return hasattr(config, "workerinput")

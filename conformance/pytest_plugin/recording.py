@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
@@ -58,13 +58,16 @@ def check_baseline(config: pytest.Config, roots: Iterable[Path], ids: Iterable[s
 
 
 class Recorder:
-    """Takes results in the order in which they are finished. A context manager: the display lives inside."""
+    """Takes results in the order in which they are finished. A context manager: the display lives inside.
+
+    `ids` are the variations that were selected, each with the name of its item.
+    """
 
     def __init__(
         self,
         config: pytest.Config,
         target: dict[str, object],
-        ids: Sequence[str],
+        ids: Mapping[str, str],
         files: Iterable[Path],
         *,
         ahead: float = 0.0,
@@ -87,7 +90,8 @@ class Recorder:
         self.results: list[Result] = []
         """Findings and what was not decided, for who prints pages at the end."""
         self.how, self.reason = "complete", ""
-        self._ids = list(ids)
+        self._config = config
+        self._ids = ids
         self._done: set[str] = set()
         self._begun = time.monotonic()
         self._seconds = 0.0
@@ -114,6 +118,10 @@ class Recorder:
         if judgement.finding or str(judgement.kind) == "not decided":
             self.results.append(result)
         return judgement
+
+    def rerun(self, id_: str) -> str:
+        """The command that runs just that variation."""
+        return options.rerun(self._config, self._ids[id_])
 
     @property
     def not_run(self) -> list[str]:

@@ -123,7 +123,7 @@ class Identifier:
         while self.inbox.frames:
             frame = self.inbox.frames.popleft()
             segment = decode(frame.data)
-            if isinstance(segment, Segment) and segment.dport == self.pair.tester_port:
+            if isinstance(segment, Segment) and segment.dport == self.pair.tester_port and segment.checksum_ok:
                 segment.time = frame.time
                 self.tcb.seen(segment)
                 found.append(segment)

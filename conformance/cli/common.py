@@ -1,0 +1,75 @@
+"""What several commands share: where cases are, options that choose among them, and how errors are told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from conformance import suite
+
+if TYPE_CHECKING:
+    from conformance.cases.model import Case
+
+USAGE, NOT_RUN = 2, 3
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say why on standard error, and exit."""
+    click.echo(f"conformance: {message}", err=True)
+    sys.exit(code)
+
+
+def selecting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose among cases."""
+    for name, metavar, what in reversed(
+        (
+            ("requirement", "ID", "Only cases that decide this requirement."),
+            ("section", "SECTION", "Only cases for this section: 3.10.7, or 5961:3.2."),
+            ("level", "LEVEL", "Only cases that decide a requirement of this level: MUST, BEHAVIOUR ..."),
+            ("state", "STATE", "Only cases that start in this state, or have it named."),
+        )
+    ):
+        function = click.option(f"--{name}", multiple=True, metavar=metavar, help=f"{what} Repeatable.")(function)
+    tier = click.option(
+        "--tier", type=click.Choice(["default", "long", "all"]), help="Cases of at most 135 s, longer ones, or all."
+    )
+    return tier(function)
+
+
+def files(paths: Iterable[str]) -> Iterator[tuple[Path, Path]]:
+    """Every case file of these paths, the suite's own without any, each with the folder that its id is counted from."""
+    for path in [Path(text) for text in paths] or [near(suite.cases())]:
+        if path.is_dir():
+            for file in sorted(path.rglob("*.yaml")):
+                yield file, suite.root_of(file, [path])
+        elif path.exists():
+            yield path, suite.root_of(path)
+        else:
+            fail(f"{path}: there is no such file or folder", USAGE)
+
+
+def near(path: Path) -> Path:
+    """A path as it is seen from the working directory, where it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def load(found: Iterable[tuple[Path, Path]]) -> tuple[list[Case], list[str]]:
+    """The cases that can be read, and every mistake of the others as `file:line:column: what`."""
+    from conformance.cases.loader import load_file
+    from conformance.cases.yamltree import CaseError
+    from conformance.catalogue import load as load_catalogue
+
+    known = frozenset(load_catalogue().requirements)
+    cases, mistakes = [], []
+    for path, root in found:
+        try:
+            cases.append(load_file(path, root, known))
+        except CaseError as error:
+            mistakes += str(error).splitlines()
+        except OSError as error:
+            mistakes.append(f"{path}:1:1: can't be read: {error.strerror}")
+    return cases, mistakes
