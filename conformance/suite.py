@@ -5,6 +5,7 @@ Imports the loader's idea of a suite's root and the standard library.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,3 +49,12 @@ def in_a_suite(path: Path, given: Iterable[Path] = ()) -> bool:
     if any(parent.name == "cases" and not (parent / "__init__.py").exists() for parent in parents):
         return True
     return any(path.absolute().is_relative_to(folder.absolute()) for folder in given)
+
+
+def placed(path: Path, given: Iterable[Path] = ()) -> tuple[Path, Path]:
+    """A case file and its suite, both as they are seen from the working directory where they are below it."""
+    root, here = root_of(path, given), Path.cwd()
+    file = Path(os.path.abspath(path))
+    if file.is_relative_to(here) and root.is_relative_to(here):
+        return file.relative_to(here), root.relative_to(here)
+    return file, root

@@ -45,9 +45,9 @@ def files(paths: Iterable[str]) -> Iterator[tuple[Path, Path]]:
     for path in [Path(text) for text in paths] or [near(suite.cases())]:
         if path.is_dir():
             for file in sorted(path.rglob("*.yaml")):
-                yield file, suite.root_of(file, [path])
+                yield suite.placed(file, [path])
         elif path.exists():
-            yield path, suite.root_of(path)
+            yield suite.placed(path)
         else:
             fail(f"{path}: there is no such file or folder", USAGE)
 

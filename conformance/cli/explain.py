@@ -42,7 +42,7 @@ def _find(text: str) -> tuple[Case, Variation]:
         close = difflib.get_close_matches(path, known, 3, 0.4)
         hint = f"; did you mean {' or '.join(close)}?" if close else ": see conformance list"
         fail(f"there is no case {path!r}{hint}", USAGE)
-    cases, mistakes = load([(file, suite.root_of(file))])
+    cases, mistakes = load([suite.placed(file)])
     if mistakes:
         click.echo("\n".join(mistakes), err=True)
         fail(f"{file} is no valid case", USAGE)

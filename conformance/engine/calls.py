@@ -27,7 +27,9 @@ async def call(run: Run, step: Call) -> None:
             await _judge(run, conn, step, step, outcome)
         else:
             run.pending[step.name] = (_Done(outcome), step)
-    elif step.name is not None:
+        return
+    run.note(f"{step.text.removeprefix('call: ')} is pending", conn.name, "call")
+    if step.name is not None:
         run.pending[step.name] = (outcome, step)
     else:
         await _judge(run, conn, step, step, await _wait(run, step, outcome))
@@ -105,7 +107,6 @@ def _start(run: Run, conn: Conn, step: Call) -> Any:
     verb = step.verb
     if verb not in run.target.capabilities.verbs:
         raise Unsupported(f"the target's agent has no verb {verb!r}")
-    run.note(step.text.removeprefix("call: "), conn.name, "call")
     if verb == "listen":
         sock = run.listener
         if sock is None or run.listening:

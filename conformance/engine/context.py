@@ -148,7 +148,8 @@ class Run:
         if encoder is None:
             conn.tcb.sent(segment)
         end = segment.end
-        if segment.flags & SYN or before(conn.highest, end):
+        opens = segment.flags & SYN and (not conn.tcb.synchronized or conn.tcb.reset)
+        if opens or before(conn.highest, end):
             conn.highest = end
         conn.last_sent = segment
         self.acted = True

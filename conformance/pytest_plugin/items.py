@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conformance.pytest_plugin import options
-from conformance.suite import in_a_suite, root_of
+from conformance.suite import in_a_suite, placed, root_of
 
 if TYPE_CHECKING:
     from conformance.cases.model import Case, Variation
@@ -53,10 +53,7 @@ def load(path: Path, folders: Sequence[Path] = ()) -> Case:
     from conformance.cases.loader import load_file
     from conformance.catalogue import load as load_catalogue
 
-    root = root_of(path, folders)
-    near = Path(os.path.relpath(path))
-    if ".." not in near.parts:
-        path, root = near, Path(os.path.relpath(root))
+    path, root = placed(path, folders)
     return load_file(path, root, frozenset(load_catalogue().requirements))
 
 

@@ -65,6 +65,9 @@ _UNNAMED = {
 """From linux/tcp.h, linux/in.h, linux/in6.h and asm-generic/socket.h: what Python's socket module has no name for."""
 
 
+_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
 def _failed(problem: OSError) -> Outcome:
     return Outcome(error=errno.errorcode.get(problem.errno or 0, str(problem)))
 
@@ -155,7 +158,7 @@ class OwnSocket:
         except OSError as problem:
             return _failed(problem)
         self._connected = True
-        peer = (socket.inet_ntop(self._inner.family, self._pair.tester), self._pair.tester_port)
+        peer = (socket.inet_ntop(_FAMILY[self._pair.version], self._pair.tester), self._pair.tester_port)
 
         def attempt() -> Outcome:
             # Called again, connect() says how the first one went: EALREADY, success, or its error.
@@ -295,12 +298,15 @@ class OwnSocket:
                 self._destroy(self._pair)
 
     def _bind(self) -> None:
-        address = socket.inet_ntop(self._inner.family, self._pair.target)
+        address = socket.inet_ntop(_FAMILY[self._pair.version], self._pair.target)
         self._inner.bind((address, self._pair.target_port))
 
     def _accept(self) -> Outcome:
-        inner, peer = self._inner.accept()
-        address = socket.inet_pton(inner.family, peer[0])
+        # As socket.accept(), without asking the kernel for the family and type that are known.
+        family = _FAMILY[self._pair.version]
+        descriptor, peer = self._inner._accept()  # type: ignore[attr-defined]
+        inner = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=descriptor)
+        address = socket.inet_pton(family, peer[0])
         pair = Endpoints(self._pair.version, address, self._pair.target, peer[1], self._pair.target_port)
         accepted = OwnSocket(inner, pair, self._destroy)
         accepted._connected = True

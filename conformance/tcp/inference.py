@@ -154,7 +154,7 @@ def _words(name: str, flags: int, own: bool, peer: bool) -> str:
 
 
 def _port(seq: int, evidence: list[str]) -> Generator[Action, Sequence[Segment], frozenset[State]]:
-    """CLOSED or LISTEN, where P2 drew RST,ACK: some stacks answer so from LISTEN too. A SYN tells, a RST takes it back."""
+    """CLOSED or LISTEN, where P2 drew RST,ACK: some stacks answer so from LISTEN too; a SYN tells, a RST undoes it."""
     came = yield Probe("SYN", SYN, seq, throttled=False)
     if not any(segment.flags & SYN for segment in came):
         evidence.append("a SYN drew no SYN,ACK")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from conformance.tcp.options import encode
 from conformance.tcp.segment import ACK, FIN, RST, SYN, Segment
 from conformance.tcp.sequence import MASK, acceptable, add, at_or_before, before, distance, later
 from conformance.tcp.states import View
@@ -141,7 +142,7 @@ class TCB:
     def sent(self, segment: Segment) -> None:
         """The tester sent `segment`: predict what the target takes of it."""
         flags = segment.flags
-        if not segment.checksum_ok or (segment.doff and segment.doff < 5):
+        if not segment.checksum_ok or (segment.doff and not _header_fits(segment)):
             return
         if flags & SYN:
             self._sent_syn(segment)
@@ -348,6 +349,11 @@ class TCB:
         """True when `payload` at `seq` repeats, octet for octet, what the target sent there before."""
         at = distance(add(self.iss or 0, 1), seq)
         return at >= 0 and (at > _TEXT_KEPT or self.text[at : at + len(payload)] == payload)
+
+
+def _header_fits(segment: Segment) -> bool:
+    """The data offset, where it is said, lies behind the fixed header and within the segment (RFC 9293 section 3.1)."""
+    return 5 <= segment.doff <= (20 + len(encode(segment.options)) + len(segment.payload)) // 4
 
 
 def default_mss(version: int) -> int:

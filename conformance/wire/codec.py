@@ -217,7 +217,7 @@ def _decode4(frame: bytes) -> Segment | IcmpMessage | None:
         return None
     segment = _decode_tcp(body, int.from_bytes(frame[26:34], "big"))
     if segment is not None:
-        segment.tos, segment.ttl, segment.df = frame[15], frame[22], bool(flags & 0x40)
+        segment.tos, segment.ttl, segment.df = frame[15], frame[22], flags & 0x40 != 0
         segment.ident = (frame[18] << 8) + frame[19]
     return segment
 

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 import yaml
-from states.identifier import Endpoint, Identifier
-from states.scenarios import Scenario, frames, scenarios
 
 from conformance import catalogue
 from conformance.engine.context import Run
@@ -21,6 +19,8 @@ from conformance.targets.base import Endpoints, TargetError
 from conformance.targets.netns import OwnKernel
 from conformance.tcp.inference import Conclusion
 from conformance.tcp.states import State
+from states.identifier import Endpoint, Identifier
+from states.scenarios import Scenario, frames, scenarios
 
 STATES = yaml.safe_load((Path(catalogue.__file__).parent / "states.yaml").read_text())
 SCENARIOS = list(scenarios())

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from mutations.altering import AlteringTarget, Mutation
-from states.identifier import Endpoint, Identifier
-from states.scenarios import Scenario, frames, scenarios
 
 from conformance.targets.base import TargetError
 from conformance.targets.netns import OwnKernel
 from conformance.tcp.inference import Conclusion
 from conformance.tcp.states import State
+from states.identifier import Endpoint, Identifier
+from states.scenarios import Scenario, frames, scenarios
 
 # Those whose probes draw an ACK, with two numbers; the others are told by a RST or by silence.
 _NUMBERED = [state for state in State if str(state) not in ("CLOSED", "LISTEN", "SYN-SENT")]

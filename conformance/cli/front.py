@@ -1,0 +1,93 @@
+"""What `conformance run` shows in place of pytest's terminal, and the exit code that it ends with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+
+from conformance.cli.common import NOT_RUN, USAGE, fail
+
+if TYPE_CHECKING:
+    from conformance.pytest_plugin.recording import Recorder
+
+_PAGES = 20
+"""Failures that are printed in full; the report has them all."""
+
+
+class Front:
+    """A pytest plugin that shows what we show in place of what pytest shows."""
+
+    def __init__(self, asked: dict[str, Any], folders: list[Path]) -> None:
+        self._asked = asked
+        self._folders = folders
+        self._mistakes: list[str] = []
+        self._internal = ""
+        self._recorder: Recorder | None = None
+        self._config: pytest.Config | None = None
+        self._silence = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the session is over
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Silence pytest's terminal, and ask the plugin for a progress display."""
+        from conformance.pytest_plugin.recording import PROGRESS
+
+        self._config = config
+        config.option.conformance_program = "conformance run"
+        config.option.conformance_command = ("conformance", *sys.argv[1:])
+        config.option.conformance_folders = self._folders
+        if self._asked["timeout"] is not None:
+            config.option.timeout = self._asked["timeout"]
+        config.stash[PROGRESS] = sys.stdout
+        loud = config.pluginmanager.get_plugin("terminalreporter")
+        if loud is not None:
+            config.pluginmanager.unregister(loud)
+            config.pluginmanager.register(type(loud)(config, self._silence), "terminalreporter")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Keep the mistakes of a case file."""
+        if report.failed:
+            self._mistakes.append(str(report.longrepr))
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        """Keep a fault of ours."""
+        self._internal = str(excrepr)
+
+    def pytest_sessionfinish(self) -> None:
+        """Keep what the run has recorded."""
+        from conformance.pytest_plugin.lifecycle import RECORDER
+
+        if self._config is not None:
+            self._recorder = self._config.stash.get(RECORDER, None)
+
+    def finish(self, code: int) -> int:
+        """Print what there is to say; the exit code of the program."""
+        self._silence.close()
+        for text in self._mistakes:
+            click.echo(text, err=True)
+        if self._internal:
+            click.echo(self._internal, err=True)
+            fail("this is a fault of the tester: please report it with the lines above", NOT_RUN)
+        if self._recorder is not None:
+            self._print_pages(self._recorder)
+            click.echo(self._recorder.render())
+            return self._recorder.exit_code()
+        if self._mistakes:
+            count = len("\n".join(self._mistakes).splitlines())
+            fail(f"{count} mistake(s) in case files: nothing was run", USAGE)
+        if code == 5:
+            fail("no case fits what was asked for: see conformance list", USAGE)
+        return USAGE if code == 4 else NOT_RUN
+
+    def _print_pages(self, recorder: Recorder) -> None:
+        from conformance.catalogue import load
+        from conformance.report.ladder import render_failure
+
+        for result in recorder.results[:_PAGES]:
+            click.echo(render_failure(result, load(), recorder.rerun(result.id)) + "\n")
+        if len(recorder.results) > _PAGES:
+            click.echo(f"... and {len(recorder.results) - _PAGES} more: their captures are in {recorder.folder}\n")
