@@ -147,7 +147,11 @@ def case_schema() -> Schema:
         "title": _text("what is shown, in one sentence"),
         "requirements": _one_or_more({"type": "string"}, "ids of the catalogue that the case decides"),
         "needs": _needs(),
-        "vary": {"type": "object", "description": "parameters: $name", "additionalProperties": {"anyOf": [scalars, rows]}},
+        "vary": {
+            "type": "object",
+            "description": "parameters: $name",
+            "additionalProperties": {"anyOf": [scalars, rows]},
+        },
         "connections": {"type": "object", "additionalProperties": connection},
         "start": _start(),
         "steps": {"$ref": "#/$defs/steps"},

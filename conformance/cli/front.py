@@ -26,7 +26,7 @@ class Front:
         self._asked = asked
         self._folders = folders
         self._mistakes: list[str] = []
-        self._internal = ""
+        self._internal = self._ended = ""
         self._recorder: Recorder | None = None
         self._config: pytest.Config | None = None
         self._silence = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the session is over
@@ -57,6 +57,10 @@ class Front:
         """Keep a fault of ours."""
         self._internal = str(excrepr)
 
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Keep why the run could not be done, or was ended."""
+        self._ended = str(excinfo.value) if isinstance(excinfo.value, pytest.exit.Exception) else "Ctrl-C"
+
     def pytest_sessionfinish(self) -> None:
         """Keep what the run has recorded."""
         from conformance.pytest_plugin.lifecycle import RECORDER
@@ -81,6 +85,8 @@ class Front:
             fail(f"{count} mistake(s) in case files: nothing was run", USAGE)
         if code == 5:
             fail("no case fits what was asked for: see conformance list", USAGE)
+        if self._ended:
+            fail(self._ended, NOT_RUN)
         return USAGE if code == 4 else NOT_RUN
 
     def _print_pages(self, recorder: Recorder) -> None:

@@ -13,6 +13,7 @@ import click
 from conformance import suite
 from conformance.cli.common import NOT_RUN, fail, near, selecting
 
+
 @click.command()
 @click.argument("paths", nargs=-1)
 @click.option("--target", default="linux", metavar="TARGET", help="The stack under test; linux is this kernel.")

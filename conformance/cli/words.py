@@ -106,7 +106,11 @@ def _expect(step: m.Expect) -> Iterator[str]:
     if step.within is not None:
         yield f"within {step.within}" + (f" of {step.since!r}" if step.since else " of what was sent last")
     elif step.gap is None:
-        yield "at once, or within 0.5 s where an ACK may be delayed" if isinstance(line, SegmentLine) else "when it is due"
+        yield (
+            "at once, or within 0.5 s where an ACK may be delayed"
+            if isinstance(line, SegmentLine)
+            else "when it is due"
+        )
     if step.lost:
         yield "the tester plays not to have received it"
     if step.acked:

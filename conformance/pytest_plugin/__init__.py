@@ -9,16 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from conformance.pytest_plugin import options
-
-if TYPE_CHECKING:
-    from conformance.pytest_plugin.lifecycle import Merger
-
-_MERGER: pytest.StashKey[Merger] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,7 +35,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     if not items.wanted(file_path, parent):
         return None
     lifecycle.open_early(parent.config)
-    return items.CaseFile.from_parent(parent, path=file_path)  # type: ignore[no-any-return]
+    return items.CaseFile.from_parent(parent, path=file_path)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -57,12 +52,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """The engine runs while pytest goes through the items."""
-    merger = session.config.stash.get(_MERGER, None)
-    if merger is not None:
-        return (yield from merger.around_loop())
-    from conformance.pytest_plugin.lifecycle import around_loop
+    from conformance.pytest_plugin import lifecycle
 
-    return (yield from around_loop(session))
+    if session.config.pluginmanager.has_plugin("dsession"):
+        return (yield from lifecycle.around_workers(session.config))
+    return (yield from lifecycle.around_loop(session))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -85,10 +79,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """At a controller: what a worker sent."""
     packed = getattr(report, "conformance_result", None)
     if packed is None:
-        return
-    merger = getattr(getattr(report, "node", None), "config", None)
-    if merger is not None and _MERGER in merger.stash:
-        merger.stash[_MERGER].take(report)
+        return  # so it is with all items but those that a worker of pytest-xdist ran
+    config = getattr(getattr(report, "node", None), "config", None)
+    if config is not None:
+        from conformance.pytest_plugin.lifecycle import take
+
+        take(config, report)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -122,7 +118,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     if config.getvalue("dist") not in ("load", "worksteal"):
         return None
     from conformance.pytest_plugin.distributed import Shares
-    from conformance.pytest_plugin.lifecycle import Merger
 
-    merger = config.stash[_MERGER] = Merger(config)
-    return Shares(config, log, merger)
+    return Shares(config, log)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from xdist.scheduler import LoadScheduling
 
 from conformance.pytest_plugin import options
+from conformance.pytest_plugin.lifecycle import begin
 
 if TYPE_CHECKING:
     import pytest
-
-    from conformance.pytest_plugin.lifecycle import Merger
 
 
 def is_case(nodeid: str) -> bool:
@@ -35,17 +34,20 @@ def share(nodeids: Sequence[str], worker: Mapping[str, Any]) -> list[str]:
 class Shares(LoadScheduling):  # type: ignore[misc]
     """Deals all items out at the start when there are cases among them; otherwise as pytest-xdist does."""
 
-    def __init__(self, config: pytest.Config, log: Any, merger: Merger) -> None:
-        super().__init__(config, log)
-        self._merger = merger
+    collection: list[str] | None
+    config: pytest.Config
 
     def schedule(self) -> None:
         """Deal the items out, once the workers agree on what there is."""
         nodeids = next(iter(self.node2collection.values()))
-        if self.collection is not None or not any(map(is_case, nodeids)) or not self._check_nodes_have_same_collection():
+        if (
+            self.collection is not None
+            or not any(map(is_case, nodeids))
+            or not self._check_nodes_have_same_collection()
+        ):
             super().schedule()
             return
-        self._merger.begin([nodeid for nodeid in nodeids if is_case(nodeid)], _describe(self.config))
+        begin(self.config, [nodeid for nodeid in nodeids if is_case(nodeid)], _describe(self.config))
         self.collection = nodeids
         nodes = sorted(self.nodes, key=lambda node: int(node.gateway.id.removeprefix("gw")))
         for node, indices in zip(nodes, shares(len(nodeids), len(nodes)), strict=True):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,7 @@ from conformance.pytest_plugin.items import RUN, SETTLED, CaseItem, variation_id
 
 if TYPE_CHECKING:
     from conformance.pytest_plugin.recording import Recorder
+    from conformance.targets.base import Target
     from conformance.targets.opening import Early
 
 EARLY: pytest.StashKey[Early] = pytest.StashKey()
@@ -26,14 +26,12 @@ def open_early(config: pytest.Config) -> None:
     """Open the default target in the background: a case was found, so it will be wanted."""
     if EARLY in config.stash or config.option.collectonly:
         return
-    from conformance.pytest_plugin.recording import cannot
-    from conformance.targets.base import TargetError
     from conformance.targets.opening import Early, opener
 
-    try:
-        config.stash[EARLY] = Early(opener(config.option.conformance_target, options.sysctls(config)))
-    except TargetError as error:
-        cannot(str(error))
+    def open_target(settings: Mapping[str, str]) -> Target:
+        return opener(config.option.conformance_target, options.sysctls(config))(settings)
+
+    config.stash[EARLY] = Early(open_target)
 
 
 def close_early(config: pytest.Config) -> None:
@@ -128,41 +126,37 @@ def adjust(item: CaseItem, report: pytest.TestReport) -> None:
     decisive = report.when == "call" or (report.when == "setup" and not report.passed)
     report.duration = result.duration if decisive else 0.0
     if decisive and options.is_worker(item.config):
-        report.conformance_result = pickle.dumps(result)
+        vars(report)["conformance_result"] = pickle.dumps(result)
 
 
-class Merger:
-    """At the controller of pytest-xdist: one report of what all workers send."""
+def begin(config: pytest.Config, nodeids: list[str], description: dict[str, object]) -> None:
+    """At the controller of pytest-xdist: the workers have agreed on what they will run."""
+    from conformance.pytest_plugin.recording import Recorder
 
-    def __init__(self, config: pytest.Config) -> None:
-        self.config = config
-        self._recorder: Recorder | None = None
+    ids = {variation_id(config, nodeid): nodeid for nodeid in nodeids}
+    files = {config.rootpath / nodeid.partition("::")[0] for nodeid in nodeids}
+    config.stash[RECORDER] = Recorder(config, description, ids, files)
 
-    def begin(self, nodeids: list[str], description: dict[str, object]) -> None:
-        """The workers have agreed on what they will run."""
-        from conformance.pytest_plugin.recording import Recorder
 
-        root = self.config.rootpath
-        ids = {variation_id(self.config, nodeid): nodeid for nodeid in nodeids}
-        files: set[Path] = {root / nodeid.partition("::")[0] for nodeid in nodeids}
-        self._recorder = self.config.stash[RECORDER] = Recorder(self.config, description, ids, files)
+def take(config: pytest.Config, report: pytest.TestReport) -> None:
+    """At the controller: record the result that came with a worker's report."""
+    recorder = config.stash.get(RECORDER, None)
+    packed = report.__dict__.pop("conformance_result")
+    if recorder is not None:
+        recorder.add(pickle.loads(packed))  # noqa: S301 - a worker of ours packed it
 
-    def take(self, report: pytest.TestReport) -> None:
-        """Record the result that came with a worker's report."""
-        packed = report.__dict__.pop("conformance_result", None)
-        if packed is not None and self._recorder is not None:
-            self._recorder.add(pickle.loads(packed))  # noqa: S301 - a worker of ours packed it
 
-    def around_loop(self) -> Generator[None, object, object]:
-        """Close the report, however the loop ends."""
-        from conformance.pytest_plugin.running import how_it_ended
+def around_workers(config: pytest.Config) -> Generator[None, object, object]:
+    """What goes around the controller's loop: one report of what all workers send, closed however the loop ends."""
+    from conformance.pytest_plugin.running import how_it_ended
 
-        ended: BaseException | None = None
-        try:
-            return (yield)
-        except BaseException as error:
-            ended = error
-            raise
-        finally:
-            if self._recorder is not None:
-                self._recorder.close(*how_it_ended(ended))
+    ended: BaseException | None = None
+    try:
+        return (yield)
+    except BaseException as error:
+        ended = error
+        raise
+    finally:
+        recorder = config.stash.get(RECORDER, None)
+        if recorder is not None:
+            recorder.close(*how_it_ended(ended))

@@ -35,7 +35,11 @@ def add(parser: pytest.Parser) -> None:
     """Add the options of the plugin."""
     group = parser.getgroup("conformance", "TCP conformance cases (*.yaml below a folder `cases`)")
     for name, values in {
-        "target": {"default": "linux", "metavar": "TARGET", "help": "the stack under test (default: linux, this kernel)"},
+        "target": {
+            "default": "linux",
+            "metavar": "TARGET",
+            "help": "the stack under test (default: linux, this kernel)",
+        },
         "baseline": {"metavar": "FILE", "help": "known deviations (default: the one that comes with the target)"},
         "report": {"metavar": "DIR", "help": "where the report goes (default: reports/<time>)"},
         "captures": {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -72,9 +70,7 @@ class Recorder:
         *,
         ahead: float = 0.0,
     ) -> None:
-        self.summary = Summary(
-            load_catalogue(), baseline_of(config), target, strict=config.option.conformance_strict
-        )
+        self.summary = Summary(load_catalogue(), baseline_of(config), target, strict=config.option.conformance_strict)
         self.folder = report_folder(config)
         header = Header(
             command=tuple(getattr(config.option, "conformance_command", ("pytest", *config.invocation_params.args))),
@@ -176,6 +172,4 @@ def report_folder(config: pytest.Config) -> Path:
 
 def cannot(message: str) -> None:
     """End the session: the run could not be done."""
-    with contextlib.suppress(OSError):
-        print(f"conformance: {message}", file=sys.stderr)
     raise pytest.exit.Exception(message, EXIT_NOT_RUN)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -98,8 +99,11 @@ class CaseRun:
             for id_, item in batch.items():
                 nodeid = item.nodeid
                 self._futures[nodeid] = futures[id_]
-                futures[id_].add_done_callback(lambda future, nodeid=nodeid: self._queue.put((nodeid, future)))
+                futures[id_].add_done_callback(partial(self._arrived, nodeid))
             left = again
+
+    def _arrived(self, nodeid: str, future: Future[Result]) -> None:
+        self._queue.put((nodeid, future))
 
     def wait(self, item: CaseItem) -> Outcome:
         """The outcome of an item; those of others are recorded as they come in the meantime."""

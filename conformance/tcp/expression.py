@@ -4,6 +4,8 @@ as code; `str` of a tree parses to the same tree.
     expr  = term {("+"|"-") term}      term = atom {"*" atom}
     atom  = int | hex | time | var | ("min"|"max") "(" expr {"," expr} ")" | "(" expr ")"
     value = expr | [expr] ".." [expr] | "*"
+
+A range's upper end follows its `..` at once: in `win=1.. (10)` the payload is a payload.
 """
 
 from __future__ import annotations
@@ -24,6 +26,12 @@ class NotationError(ValueError):
         super().__init__(message)
         self.message = message
         self.column = column
+
+
+MOST_ATOMS = 100
+"""Numbers, names and parentheses of a line at most: no line needs more, and a tree of them stays shallow."""
+LONGEST_NUMBER = 20
+"""Characters of a decimal number at most."""
 
 
 class Token(NamedTuple):
@@ -52,10 +60,11 @@ _TOKEN = re.compile(
 class Tokens:
     """The tokens of one line, with one token of look-ahead."""
 
-    __slots__ = ("_at", "_tokens", "text")
+    __slots__ = ("_at", "_atoms", "_tokens", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._atoms = 0
         self._tokens = list(_scan(text))
         self._at = 0
 
@@ -69,6 +78,14 @@ class Tokens:
         token = self._tokens[self._at]
         if self._at < len(self._tokens) - 1:
             self._at += 1
+        return token
+
+    def next_atom(self) -> Token:
+        """Take the next token as part of an expression, of which a line has so many. Raises NotationError."""
+        self._atoms += 1
+        token = self.next()
+        if self._atoms > MOST_ATOMS:
+            raise NotationError(f"more than {MOST_ATOMS} numbers, names and parentheses in one line", token.column)
         return token
 
     def accept(self, text: str) -> bool:
@@ -108,6 +125,8 @@ def _scan(text: str) -> Iterator[Token]:
             if text[at] == '"':
                 raise NotationError("a string that is never closed: end it with '\"'", at)
             raise NotationError(f"{text[at]!r} has no meaning here", at)
+        if match.lastgroup in ("int", "time", "ratio") and len(match.group().lstrip()) > LONGEST_NUMBER:
+            raise NotationError(f"a number has at most {LONGEST_NUMBER} characters", at)
         yield Token(match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup))
         at = match.end()
 
@@ -215,7 +234,7 @@ _UNITS = {"us": 1e-6, "ms": 1e-3}
 def seconds_of(text: str) -> float:
     """The seconds that a time token means: `200ms`, `1.5s`."""
     unit = text[-2:]
-    return round(float(text[:-2]) * _UNITS[unit], 9) if unit in _UNITS else float(text[:-1])
+    return round(float(text[:-2]) * _UNITS[unit] if unit in _UNITS else float(text[:-1]), 9)
 
 
 def _variable(token: Token) -> Variable:
@@ -234,7 +253,7 @@ def _variable(token: Token) -> Variable:
 
 
 def _atom(tokens: Tokens) -> Expr:
-    token = tokens.next()
+    token = tokens.next_atom()
     if token.kind == "int":
         return Number(int(token.text))
     if token.kind == "hex":
@@ -242,7 +261,7 @@ def _atom(tokens: Tokens) -> Expr:
     if token.kind == "time":
         return Seconds(seconds_of(token.text))
     if token.kind == "ratio":
-        return Ratio(float(token.text[:-1]))
+        return Ratio(round(float(token.text[:-1]), 9))
     if token.text in ("min", "max") and tokens.peek().text == "(":
         tokens.expect("(")
         args = [parse_expr(tokens)]
@@ -286,10 +305,10 @@ def parse_value(tokens: Tokens) -> Value:
     if tokens.peek().kind != "dots":
         assert low is not None
         return low
-    tokens.next()
+    dots = tokens.next()
     ahead = tokens.peek()
     starts = ahead.kind in ("int", "hex", "time", "ratio", "name") or ahead.text == "("
-    high = parse_expr(tokens) if starts and not (ahead.kind == "name" and tokens.peek(1).text == "=") else None
+    high = parse_expr(tokens) if starts and ahead.column == dots.column + 2 else None
     return Range(low, high)
 
 
