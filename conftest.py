@@ -1,3 +1,3 @@
-"""Registers the plugin, nothing else. Where the package is installed its entry point has the same name: once is enough."""
+"""Registers the plugin, nothing else. The entry point of an installed package has the same name: it is loaded once."""
 
 pytest_plugins = ["conformance.pytest_plugin"]

@@ -89,7 +89,7 @@ class Selection:
     def takes(self, variation: Variation) -> bool:
         """True for a variation that was asked for."""
         case = variation.case
-        if self.tier != "all" and case.needs.tier != self.tier:
+        if self.tier not in {"all", case.needs.tier}:
             return False
         if self._wanted is not None and self._wanted.isdisjoint(case.requirements):
             return False

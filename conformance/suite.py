@@ -54,7 +54,7 @@ def in_a_suite(path: Path, given: Iterable[Path] = ()) -> bool:
 def placed(path: Path, given: Iterable[Path] = ()) -> tuple[Path, Path]:
     """A case file and its suite, both as they are seen from the working directory where they are below it."""
     root, here = root_of(path, given), Path.cwd()
-    file = Path(os.path.abspath(path))
+    file = Path(os.path.abspath(path))  # noqa: PTH100 - symbolic links stay as they are named
     if file.is_relative_to(here) and root.is_relative_to(here):
         return file.relative_to(here), root.relative_to(here)
     return file, root

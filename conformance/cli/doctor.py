@@ -1,4 +1,4 @@
-"""`conformance doctor`: can this machine and this target give verdicts at all? One line for each thing, with a remedy."""
+"""`conformance doctor`: can this machine and this target give verdicts at all? One line for each thing that matters."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _barrier(target: Target) -> Iterator[Check]:
 
 
 def _controls(open_target: Opener) -> Iterator[Check]:
-    """Cases that any stack passes, run by the engine as all others are: when they fail, it is not the target's fault."""
+    """Cases that any stack passes, run by the engine as all others are: when they fail, the target is not to blame."""
     from conformance.cases.loader import load_text
     from conformance.catalogue import load
     from conformance.engine.result import Verdict

@@ -87,12 +87,11 @@ def _head(case: Case, catalogue: Catalogue) -> Iterator[str]:
 
 
 def _steps(variation: Variation) -> Iterator[str]:
-    from conformance.cli.words import describe
     from conformance.engine.estimate import waits
 
     steps, lead = variation.build()
     yield ""
-    yield f"{variation.id}: {len(steps)} steps, the first {lead} of them the preamble's, which brings the target to its start"
+    yield f"{variation.id}: {len(steps)} steps, the first {lead} of them the preamble's"
     yield from _numbered(steps[:lead], 1, "preamble ")
     yield from _numbered(steps[lead:], lead + 1, "")
     seconds = waits(steps)

@@ -106,7 +106,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_timeout_set_timer(item: pytest.Item) -> bool | None:
-    """pytest-timeout leaves our items alone: it would count their waiting, and end the process; the engine keeps time."""
+    """pytest-timeout leaves our items alone: the engine keeps their time, and waiting for others does not count."""
     from conformance.pytest_plugin.items import CaseItem
 
     return True if isinstance(item, CaseItem) else None

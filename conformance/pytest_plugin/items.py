@@ -60,7 +60,7 @@ def load(path: Path, folders: Sequence[Path] = ()) -> Case:
 def variation_id(config: pytest.Config, nodeid: str) -> str:
     """The id of the variation that an item of that name stands for."""
     path, _, name = nodeid.partition("::")
-    file = Path(os.path.abspath(config.rootpath / path))
+    file = Path(os.path.abspath(config.rootpath / path))  # noqa: PTH100 - symbolic links stay as they are named
     root = root_of(file, options.folders(config))
     return f"{file.relative_to(root).with_suffix('').as_posix()}{name}"
 

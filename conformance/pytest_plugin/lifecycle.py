@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,7 +102,7 @@ def _as_worker(session: pytest.Session, items: list[CaseItem]) -> Generator[None
 
 
 def _start_engine(config: pytest.Config) -> dict[str, object]:
-    """Start the engine, put the run into the stash; what the target says of itself. Exits with 3 when it can't be had."""
+    """Start the engine, put the run into the stash; what the target says of itself. Without a target, exits with 3."""
     from conformance.pytest_plugin.recording import cannot
     from conformance.pytest_plugin.running import CaseRun
     from conformance.targets.base import TargetError

@@ -44,7 +44,7 @@ class Early:
     def _run(self, target: Future[Target]) -> None:
         try:
             target.set_result(self._open({}))
-        except BaseException as error:  # noqa: BLE001 - whoever asks must hear of it
+        except BaseException as error:  # whoever asks must hear of it
             target.set_exception(error)
 
     def __call__(self, settings: Settings) -> Target:

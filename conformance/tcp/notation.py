@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from conformance.tcp.expression import RFC_VARIABLES, Expr, NotationError, Tokens, Value, parse_expr, parse_value
+from conformance.tcp.expression import RFC_VARIABLES, Expr, NotationError, Token, Tokens, Value, parse_expr, parse_value
 from conformance.tcp.lines import (
     Field,
     Icmp,
@@ -149,6 +149,10 @@ _ARGS = {"mss": (1, 1), "wscale": (1, 1), "sackOK": (0, 0), "ts": (0, 2), "nop":
 _ARGS |= {"sack": (1, 4), "fo": (0, 1)}
 
 
+def _names_segment(token: Token) -> bool:
+    return token.kind == "name" and "." not in token.text and token.text not in RFC_VARIABLES
+
+
 def _option(tokens: Tokens) -> OptionItem:
     token = tokens.next()
     if token.text == "no":
@@ -185,9 +189,7 @@ def _option(tokens: Tokens) -> OptionItem:
         if ahead.kind == "hex" and token.text == "fo":
             tokens.next()
             args.append(_hex(ahead.text, ahead.column))
-        elif (
-            token.text == "sack" and ahead.kind == "name" and "." not in ahead.text and ahead.text not in RFC_VARIABLES
-        ):
+        elif token.text == "sack" and _names_segment(ahead) and tokens.peek(1).text != "(":
             args.append(tokens.next().text)
         else:
             args.append(parse_value(tokens))

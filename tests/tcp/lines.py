@@ -65,10 +65,11 @@ items = st.one_of(
     st.builds(n.OptionItem, st.sampled_from(("sackOK", "nop", "eol"))),
     st.builds(n.OptionItem, st.just("ts"), st.one_of(st.just(()), st.tuples(_whole), st.tuples(_whole, _whole))),
     st.builds(
-        n.OptionItem, st.just("sack"), st.lists(st.one_of(names, st.builds(Range, exprs, exprs)), min_size=1, max_size=4)
-        .map(tuple),
+        n.OptionItem,
+        st.just("sack"),
+        st.lists(st.one_of(names, st.builds(Range, exprs, exprs)), min_size=1, max_size=4).map(tuple),
     ),
-    st.builds(n.OptionItem, st.just("fo"), st.one_of(st.just(()), st.tuples(octets))),
+    st.builds(n.OptionItem, st.just("fo"), st.one_of(st.just(()), st.tuples(octets.filter(bool)))),
     st.builds(n.OptionItem, st.sampled_from(sorted(n.OPTION_NAMES)), absent=st.just(True)),
     st.builds(n.OptionItem, st.just("raw"), st.tuples(octets.filter(bool))),
     st.builds(

@@ -12,7 +12,7 @@ from conformance.tcp.expression import NotationError
 
 
 @given(lines)
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_what_is_printed_parses_to_the_same(line):
     assert n.parse(str(line)) == line
     assert str(n.parse(str(line))) == str(line)
@@ -53,11 +53,11 @@ def test_lines_that_people_write(text):
     assert n.parse(str(n.parse(text))) == n.parse(text)
 
 
-_ALPHABET = st.sampled_from([*"0123456789abcdefghxyzSYNACK .,+-*()<>=?$\"\\#:%\n\t\0é", "SYN", "ACK", "seq=", "mss 1"])
+_ALPHABET = st.sampled_from([*'0123456789abcdefghxyzSYNACK .,+-*()<>=?$"\\#:%\n\t\0é', "SYN", "ACK", "seq=", "mss 1"])
 
 
 @given(st.one_of(st.text(max_size=60), st.lists(_ALPHABET, max_size=30).map("".join)))
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1200, deadline=None)
 @example("(" * 5000)
 @example("ACK seq=" + "(" * 5000)
 @example("ACK seq=" + "1+" * 5000 + "1")
@@ -79,7 +79,7 @@ def test_garbage_raises_nothing_else(text):
 
 
 @given(lines, st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_a_line_with_one_character_changed_raises_nothing_else(line, data):
     text = str(line)
     at = data.draw(st.integers(0, max(0, len(text) - 1)))
@@ -135,7 +135,13 @@ def test_a_payload_alone():
 
 
 def test_what_leaves_open_what_to_send_is_told():
-    assert list(n.open_values(n.parse("ACK,PSH? seq=* ack=1..2 <mss *, sack 1..2> (3..)"))) == ["PSH?", "*", "1..2", "*", "3.."]
+    assert list(n.open_values(n.parse("ACK,PSH? seq=* ack=1..2 <mss *, sack 1..2> (3..)"))) == [
+        "PSH?",
+        "*",
+        "1..2",
+        "*",
+        "3..",
+    ]
     assert list(n.open_values(n.parse("ACK seq=1 <mss 5, sack a.seq..a.end> (3)"))) == []
 
 
@@ -144,4 +150,8 @@ def test_every_name_that_a_line_reads_is_found():
     assert {variable.owner for variable in n.names_read(line)} == set("abcdefgh")
     assert {v.owner for v in n.names_read(n.parse("retransmission of a (b.len)"))} == {"a", "b"}
     assert {v.owner for v in n.names_read(n.parse("stream from a.end (b.len)"))} == {"a", "b"}
-    assert {v.owner for v in n.names_read(n.parse("ICMP time-exceeded mtu=a.len quoting b seq=c.seq"))} == {"a", "b", "c"}
+    assert {v.owner for v in n.names_read(n.parse("ICMP time-exceeded mtu=a.len quoting b seq=c.seq"))} == {
+        "a",
+        "b",
+        "c",
+    }
