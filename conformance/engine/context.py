@@ -322,6 +322,9 @@ class Run:
         if self.in_run:
             return
         self.in_run = True
+        if self.inbox.frames:
+            # Judged by the numbers of before this step: what it sends may acknowledge them.
+            self.pump()
         for queue in self.queues.values():
             if queue:
                 self.admit_leftovers(step)

@@ -45,7 +45,9 @@ class CaseFile(pytest.File):
         except CaseError as error:
             raise self.CollectError(str(error)) from None
         for variation in case.variations:
-            yield CaseItem.from_parent(self, name=variation.id.removeprefix(case.id), variation=variation)
+            name = variation.id.removeprefix(case.id)
+            # Said in full: pytest takes what is in brackets for parameters when it reads an id back.
+            yield CaseItem.from_parent(self, name=name, nodeid=f"{self.nodeid}::{name}", variation=variation)
 
 
 def load(path: Path, folders: Sequence[Path] = ()) -> Case:

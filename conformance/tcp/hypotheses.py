@@ -76,6 +76,8 @@ def read(segment: Segment, own: int, peer: int) -> Answer:
 def _predict(hypothesis: Hypothesis, probe: Probe, facts: Facts) -> tuple[set[Answer], set[Answer], bool]:
     """Foretold answers, answers of known stacks, and whether the probe moves this state."""
     una = facts.snd_una if distance(facts.snd_una, hypothesis.snd_nxt) > 0 else hypothesis.snd_nxt
+    if hypothesis.state is State.SYN_RECEIVED:
+        una = add(hypothesis.snd_nxt, -1)
     view = View(una, hypothesis.snd_nxt, hypothesis.rcv_nxt, max(facts.rcv_wnd, 1), 0, facts.max_wnd)
     segment = Segment(probe.flags, probe.seq, probe.ack, payload=probe.payload)
     foretold: set[Answer] = set()
@@ -238,13 +240,14 @@ class Node:
         if node is None:
             assert self.probe is not None
             left = self._leaves.get(answer, ())
-            node = node_of(left, self.facts, self.tried | {self.probe.name}, True, self.listened)
+            answered = self.answered or answer != SILENCE
+            node = node_of(left, self.facts, self.tried | {self.probe.name}, answered, self.listened)
             self._after[answer] = node
         return node
 
-    def heard(self, left: Iterable[Hypothesis]) -> Node:
-        """The point after listening, or after a repeat that came with an answer."""
-        return node_of(tuple(left), self.facts, self.tried, True, True)
+    def heard(self, left: Iterable[Hypothesis], *, repeat: bool) -> Node:
+        """The point after listening, or after a repeat that came with an answer; `repeat`: something was heard."""
+        return node_of(tuple(left), self.facts, self.tried, self.answered or repeat, True)
 
     def repeating(self, segment: Segment, tcb: TCB) -> tuple[Hypothesis, ...] | None:
         """What is left if such a segment repeats; None when it is no repeat of the handshake or of a FIN."""

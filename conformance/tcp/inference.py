@@ -97,8 +97,9 @@ def identify(tcb: TCB, wanted: State | None = None) -> Inquiry:
         if kept is None:
             kept = tuple(h for h in node.left if h.state not in st.REPEATS)
             evidence.append(f"nothing repeated within {seconds:.1f} s")
-        node = node.heard(kept)
-    return Conclusion(node.states, tuple(evidence))
+        node = node.heard(kept, repeat=bool(came))
+    # Silence alone names nothing: a dead target is silent too.
+    return Conclusion(node.states if node.answered else frozenset(), tuple(evidence))
 
 
 def _settled(states: frozenset[State], accepts: frozenset[State]) -> bool:
@@ -131,7 +132,7 @@ def _sift(node: Node, came: Sequence[Segment], tcb: TCB, own: int, peer: int, ev
     if copies and node.left:
         kept = _repeats(node, copies, tcb, evidence)
         if kept is not None:
-            return node.heard(kept)
+            return node.heard(kept, repeat=True)
     return node
 
 

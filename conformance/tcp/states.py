@@ -181,6 +181,14 @@ SEGMENT_ROWS: tuple[Row, ...] = (
         "sequence",
         [SYN_RECEIVED],
         ("RST, not acceptable", lambda a: not a.seq_ok and bool(a.flags & s.RST), _SILENT),
+        (
+            "not acceptable, ACK of our SYN",
+            lambda a: not a.seq_ok and a.ack == "ok",
+            _ACK,
+            None,
+            True,
+            ((_SYNACK, None), (_SILENT, None)),
+        ),
         ("not acceptable", lambda a: not a.seq_ok, _ACK, None, True, ((_RST, None), (_SYNACK, None), (_SILENT, None))),
     ),
     *_rows(
