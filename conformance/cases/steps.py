@@ -252,7 +252,7 @@ class StepReader:
         if node is None:
             return (1, 1)
         text = self.text(node, "times") or ""
-        match = re.fullmatch(r"(\d+)(?:(\.\.)(\d+)?)?", text.strip())
+        match = re.fullmatch(r"(\d{1,6})(?:(\.\.)(\d{1,6})?)?", text.strip())
         if match is None or int(match.group(1)) > MOST_ROUNDS:
             self.problems.at(node, "times takes a number or a range: 2, 1..3, 2..")
             return (1, 1)
@@ -298,7 +298,7 @@ class StepReader:
             part = part.strip()
             if not part:
                 continue
-            if re.fullmatch(r"\d+|0x[0-9a-fA-F]+", part):
+            if re.fullmatch(r"\d{1,18}|0x[0-9a-fA-F]{1,16}", part):
                 found.append(m.Argument(number=int(part, 0)))
             elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part):
                 found.append(m.Argument(word=part))
@@ -325,7 +325,7 @@ class StepReader:
         if "returns" in keys:
             text = self.text(keys["returns"], "returns")
             if text is not None:
-                if re.fullmatch(r"-?\d+", text):
+                if re.fullmatch(r"-?\d{1,18}", text):
                     found["returns"] = int(text)
                 elif re.fullmatch(r"eof|any|ok|[A-Z]+(\|[A-Z]+)*|none", text):
                     found["returns"] = text
@@ -369,7 +369,7 @@ class StepReader:
 
     def _repeat(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
         text = self.text(node, "repeat") or ""
-        if not re.fullmatch(r"\d+", text) or not 1 <= int(text) <= MOST_ROUNDS:
+        if not re.fullmatch(r"\d{1,6}", text) or not 1 <= int(text) <= MOST_ROUNDS:
             self.problems.at(node, f"repeat takes how often, 1 to {MOST_ROUNDS}; with 'until', how often at most")
             return None
         until = self._check(keys["until"], {}, dict(common)) if "until" in keys else None

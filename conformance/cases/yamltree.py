@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from yaml.events import CollectionEndEvent, CollectionStartEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.reader import ReaderError
 
 from conformance.cases.model import Place
 
 LARGEST = 1 << 20
 """Octets of a case file at most."""
+DEEPEST = 400
+"""Levels of nesting that are composed at all."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -61,7 +65,8 @@ _HINTS = (
     ("found unexpected end of stream", "a quote that is never closed"),
     ("expected alphabetic or numeric", "a value that begins with '*' or '&' must be quoted"),
     ("undefined alias", "a value that begins with '*' must be quoted; aliases are not part of the language"),
-    ("control characters", "only printable characters"),
+    ("did not find expected key", "indent the keys of one mapping alike, and quote a value with quotes in it as a whole"),
+    ("another document", "one case a file: '---' begins another one"),
 )
 
 
@@ -74,6 +79,7 @@ def compose(text: str, file: str) -> tuple[MappingNode, Problems]:
         )
         problems.check()
     try:
+        _refuse_endless_nesting(text)
         loader = _LOADER(text)
         try:
             node = loader.get_single_node()
@@ -85,9 +91,13 @@ def compose(text: str, file: str) -> tuple[MappingNode, Problems]:
         said = f"{error.context or ''} {error.problem or ''}".strip()
         hint = next((hint for sign, hint in _HINTS if sign in said), "see cases/README.md for the language")
         problems.found.append((place, f"not YAML: {error.problem or said}; {hint}"))
+    except ReaderError as error:
+        before = text.encode()[: error.position].decode(errors="ignore")
+        place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        problems.found.append((place, f"not YAML: {error.reason}; use printable characters only"))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        problems.found.append((Place(file, 1, 1), f"not YAML: {line}; use printable characters and little nesting"))
+        problems.found.append((Place(file, 1, 1), f"not YAML: {line}; use little nesting"))
     problems.check()
     if not isinstance(node, MappingNode):
         problems.found.append((Place(file, 1, 1), "a case is a mapping with title, requirements and steps"))
@@ -97,7 +107,27 @@ def compose(text: str, file: str) -> tuple[MappingNode, Problems]:
     return node, problems
 
 
+def _refuse_endless_nesting(text: str) -> None:
+    """Composing recurses in C, where too much of it ends the process: look at the events first where it may be much.
+
+    Every level of nesting takes a bracket or a column. Raises ValueError.
+    """
+    if text.count("[") + text.count("{") + max(map(len, text.split("\n"))) <= DEEPEST:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, CollectionStartEvent):
+            depth += 1
+            if depth > DEEPEST:
+                raise ValueError("nested too deeply")
+        elif isinstance(event, CollectionEndEvent):
+            depth -= 1
+
+
 _PLAIN_IN_FLOW = re.compile(r"[\w.$+\-=~/^ ]*")
+_IMPLICIT_TAGS = frozenset(
+    f"tag:yaml.org,2002:{kind}" for kind in "str seq map bool int float null timestamp merge value".split()
+)
 _LINE_WORD = re.compile(
     r"(?<![\w-])(SYN|ACK|FIN|RST|PSH|URG|ECE|CWR|NONE)(?![\w-])|sackOK|\bwscale\b|\bmss\b|retransmission of"
 )
@@ -115,7 +145,7 @@ def _walk(top: Node, problems: Problems) -> None:
         if depth > 24:
             problems.at(node, "nested too deeply: 24 levels are plenty")
             return
-        if node.tag and not node.tag.startswith("tag:yaml.org,2002:"):
+        if node.tag and node.tag not in _IMPLICIT_TAGS:
             problems.at(node, "tags are not part of the language")
         if isinstance(node, SequenceNode):
             stack.extend((item, depth + 1, flow or bool(node.flow_style)) for item in node.value)

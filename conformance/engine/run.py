@@ -155,8 +155,8 @@ def _record(result: Result, run: Run) -> None:
     result.trace = run.trace
     result.states = run.states
     result.observations = run.observations | result.observations
-    result.steps = tuple(step.text for step in run.steps)
-    result.places = tuple(step.place for step in run.steps)
+    result.steps = tuple([step.text for step in run.steps])
+    result.places = tuple([step.place for step in run.steps])
     result.duration = (run.clock.now() - result.started) / 1e9
     result.waited = run.waited / 1e9
     result.pairs = run.address_texts()

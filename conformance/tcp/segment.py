@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conformance.tcp.options import Option, find
 
@@ -43,12 +43,12 @@ class Segment:
     df: bool = True
     flow: int = 0
     time: int = 0
+    length: int = field(init=False, compare=False, repr=False)
+    """SEG.LEN: octets of text, SYN and FIN counted (RFC 9293 section 3.3.1); of the segment as it was made."""
 
-    @property
-    def length(self) -> int:
-        """SEG.LEN: octets of text, SYN and FIN counted (RFC 9293 section 3.3.1)."""
+    def __post_init__(self) -> None:
         flags = self.flags
-        return len(self.payload) + (1 if flags & SYN else 0) + (1 if flags & FIN else 0)
+        self.length = len(self.payload) + (flags >> 1 & 1) + (flags & 1)
 
     @property
     def end(self) -> int:

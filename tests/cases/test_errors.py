@@ -43,7 +43,7 @@ WRONG: list[tuple[str, str, list[tuple[int, int, str]]]] = [
     ("unknown key of a step", case("- send: SYN\n  az: syn"), [(6, 5, "'az' means nothing to send")]),
     ("two steps in one", case("- send: SYN\n  expect: RST"), [(5, 5, "a step has exactly one of")]),
     ("a step that is a word", case("- sned"), [(5, 5, "a step is one of")]),
-    ("steps that are no list", HEAD + "steps: {send: SYN}\n", [(3, 8, "steps is a list of steps")]),
+    ("steps that are no list", HEAD + "steps: {send: stop}\n", [(3, 8, "steps is a list of steps")]),
     (
         "unknown requirement",
         "title: T\nrequirements: [RFC9293-MUST-21]\nsteps: []\n",
@@ -264,7 +264,7 @@ def test_values_that_yaml_would_twist_stay_words():
     (first, *_) = load_text(
         case(
             "- send: SYN\n  as: on\n- expect: SYN,ACK\n  as: y\n  acked: true",
-            "vary: {x: [no, 1:1, 0x10]}\nstart: LISTEN\n",
+            "vary:\n  x:\n    - no\n    - 1:1\n    - 0x10\nstart: LISTEN\n",
         ),
         "x",
         "x",
