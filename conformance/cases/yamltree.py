@@ -65,7 +65,10 @@ _HINTS = (
     ("found unexpected end of stream", "a quote that is never closed"),
     ("expected alphabetic or numeric", "a value that begins with '*' or '&' must be quoted"),
     ("undefined alias", "a value that begins with '*' must be quoted; aliases are not part of the language"),
-    ("did not find expected key", "indent the keys of one mapping alike, and quote a value with quotes in it as a whole"),
+    (
+        "did not find expected key",
+        "indent the keys of one mapping alike, and quote a value with quotes in it as a whole",
+    ),
     ("another document", "one case a file: '---' begins another one"),
 )
 

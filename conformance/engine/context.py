@@ -347,9 +347,10 @@ class Run:
         """Leave nothing behind: sockets gone, the pair reset and given back."""
         for pending, _ in self.pending.values():
             pending.cancel()  # type: ignore[attr-defined]
-        for sock in self.sockets:
-            sock.dispose()
         gone = self.states[-1].connection if self.states and self.states[-1].state == "CLOSED" else None
+        over = self.scope.conns[gone].socket if gone is not None else None
+        for sock in self.sockets:
+            sock.dispose(gone=sock is over)
         for conn in self.scope.conns.values():
             tcb = conn.tcb
             if tcb.iss is not None and not tcb.reset and conn.name != gone:

@@ -96,8 +96,11 @@ class AgentSocket(Protocol):
     def atmark(self) -> Outcome:
         """The value is 1 when the next octet to be read is at the urgent mark, else 0 (SIOCATMARK)."""
 
-    def dispose(self) -> None:
-        """Free the socket without leaving anything of it behind on the wire beyond a RST; never raises."""
+    def dispose(self, *, gone: bool = False) -> None:
+        """Free the socket without leaving anything of it behind on the wire beyond a RST; never raises.
+
+        `gone`: its connection is known to be over, so nothing of it can be left in the target.
+        """
 
 
 class Oracle(Protocol):

@@ -285,16 +285,17 @@ class OwnSocket:
         except OSError as problem:
             return _failed(problem)
 
-    def dispose(self) -> None:
+    def dispose(self, *, gone: bool = False) -> None:
         """Free the socket without leaving anything of it behind on the wire beyond a RST; never raises.
 
-        A connection that was closed and goes on as an orphan is destroyed.
+        A connection that was closed and goes on as an orphan is destroyed, unless it is known to be `gone`.
         """
-        closed_before = self._inner.fileno() < 0
-        self.abort()
-        with contextlib.suppress(OSError):
-            self._inner.close()
-            if closed_before and self._connected:
+        if self._inner.fileno() >= 0:
+            self.abort()
+            with contextlib.suppress(OSError):
+                self._inner.close()
+        elif self._connected and not gone:
+            with contextlib.suppress(OSError):
                 self._destroy(self._pair)
 
     def _bind(self) -> None:

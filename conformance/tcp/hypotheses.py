@@ -199,12 +199,19 @@ def probes(facts: Facts) -> tuple[Probe, ...]:
 class Node:
     """One point of an inquiry: what is left, and the probe to ask next. Made once for equal conversations."""
 
-    __slots__ = ("_after", "_leaves", "answered", "facts", "left", "listened", "probe", "states", "tried")
+    __slots__ = ("_after", "_leaves", "answered", "facts", "left", "listened", "probe", "states", "tried", "wanted")
 
     def __init__(
-        self, left: tuple[Hypothesis, ...], facts: Facts, tried: frozenset[str], answered: bool, listened: bool
+        self,
+        left: tuple[Hypothesis, ...],
+        facts: Facts,
+        wanted: frozenset[State],
+        tried: frozenset[str],
+        answered: bool,
+        listened: bool,
     ) -> None:
-        self.left, self.facts, self.tried, self.answered, self.listened = left, facts, tried, answered, listened
+        self.left, self.facts, self.wanted = left, facts, wanted
+        self.tried, self.answered, self.listened = tried, answered, listened
         self.states = frozenset(h.state for h in left)
         self.probe: Probe | None = None
         """What to send next, numbers relative; None when no probe parts what is left."""
@@ -214,12 +221,14 @@ class Node:
             self._choose()
 
     def _choose(self) -> None:
-        """The first probe that parts what is left (before any answer: shows a sign of life) and moves none of it."""
+        """The first probe that settles the matter if what is wanted is true; else the first that parts what is left
+        (before any answer: that shows a sign of life). None of them may move a state that is left."""
         for probe in probes(self.facts):
             if probe.name in self.tried:
                 continue
             counts: dict[Answer, int] = {}
             leaves: dict[Answer, list[Hypothesis]] = {}
+            hoped: set[Answer] = set()
             moved = False
             for hypothesis in self.left:
                 foretold, known, moves = _predict(hypothesis, probe, self.facts)
@@ -228,10 +237,18 @@ class Node:
                     counts[answer] = counts.get(answer, 0) + 1
                 for answer in foretold | known:
                     leaves.setdefault(answer, []).append(hypothesis)
+                if hypothesis.state in self.wanted:
+                    hoped |= foretold
+            if moved:
+                continue
             alive = not self.answered and SILENCE not in counts
-            if not moved and (max(counts.values()) < len(self.left) or alive):
+            parts = max(counts.values()) < len(self.left)
+            settles = bool(hoped) and SILENCE not in hoped
+            settles = settles and all(h.state in self.wanted for answer in hoped for h in leaves[answer])
+            if (parts or alive) and (settles or self.probe is None):
                 self.probe = probe
                 self._leaves = {answer: tuple(kept) for answer, kept in leaves.items()}
+            if settles or (self.probe is not None and not self.wanted):
                 return
 
     def after(self, answer: Answer) -> Node:
@@ -241,13 +258,13 @@ class Node:
             assert self.probe is not None
             left = self._leaves.get(answer, ())
             answered = self.answered or answer != SILENCE
-            node = node_of(left, self.facts, self.tried | {self.probe.name}, answered, self.listened)
+            node = node_of(left, self.facts, self.wanted, self.tried | {self.probe.name}, answered, self.listened)
             self._after[answer] = node
         return node
 
     def heard(self, left: Iterable[Hypothesis], *, repeat: bool) -> Node:
         """The point after listening, or after a repeat that came with an answer; `repeat`: something was heard."""
-        return node_of(tuple(left), self.facts, self.tried, self.answered or repeat, True)
+        return node_of(tuple(left), self.facts, self.wanted, self.tried, self.answered or repeat, True)
 
     def repeating(self, segment: Segment, tcb: TCB) -> tuple[Hypothesis, ...] | None:
         """What is left if such a segment repeats; None when it is no repeat of the handshake or of a FIN."""
@@ -263,12 +280,19 @@ class Node:
 
 
 @lru_cache(maxsize=8192)
-def node_of(left: tuple[Hypothesis, ...], facts: Facts, tried: frozenset[str], answered: bool, listened: bool) -> Node:
+def node_of(
+    left: tuple[Hypothesis, ...],
+    facts: Facts,
+    wanted: frozenset[State],
+    tried: frozenset[str],
+    answered: bool,
+    listened: bool,
+) -> Node:
     """The one Node of these facts."""
-    return Node(left, facts, tried, answered, listened)
+    return Node(left, facts, wanted, tried, answered, listened)
 
 
 @lru_cache(maxsize=4096)
-def root(facts: Facts) -> Node:
-    """Where the inquiry of a conversation with these facts begins."""
-    return node_of(hypotheses(facts), facts, frozenset(), False, False)
+def root(facts: Facts, wanted: frozenset[State]) -> Node:
+    """Where the inquiry of a conversation with these facts begins; `wanted` are the states that would satisfy."""
+    return node_of(hypotheses(facts), facts, wanted, frozenset(), False, False)

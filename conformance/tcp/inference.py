@@ -69,7 +69,7 @@ def identify(tcb: TCB, wanted: State | None = None) -> Inquiry:
     Stops early when only `wanted` is left (for CLOSED, also when a listener is all there is) or `wanted` is out.
     """
     accepts = _accepts(wanted)
-    node = root(facts_of(tcb))
+    node = root(facts_of(tcb), accepts)
     evidence: list[str] = []
     mark = (tcb.snd_nxt, tcb.fin_seq, tcb.iss)
     own, peer = bases(tcb)
@@ -77,7 +77,7 @@ def identify(tcb: TCB, wanted: State | None = None) -> Inquiry:
         if (tcb.snd_nxt, tcb.fin_seq, tcb.iss) != mark:
             mark = (tcb.snd_nxt, tcb.fin_seq, tcb.iss)
             own, peer = bases(tcb)
-            node = root(facts_of(tcb))
+            node = root(facts_of(tcb), accepts)
             evidence.append("the target went on, so asked anew")
         states, probe = node.states, node.probe
         if not states or (node.answered and _settled(states, accepts)):

@@ -211,7 +211,11 @@ WRONG: list[tuple[str, str, list[tuple[int, int, str]]]] = [
         case('- send: ACK "a # b"'),
         [(5, 15, "' #' begins a comment in YAML: quote the whole value")],
     ),
-    ("a value that begins with a quote", case('- expect: "abc" (1)'), [(5, 19, "a value that begins with a quote")]),
+    (
+        "a value that begins with a quote",
+        case('- expect: "abc" (1)'),
+        [(5, 19, "quote a value with quotes in it as a whole")],
+    ),
     ("a colon in a value", case("- send: ACK: x"), [(5, 14, "a value that contains ': ' must be quoted")]),
     ("a star", case("- check: *a"), [(5, 12, "a value that begins with '*' must be quoted")]),
     ("a quote never closed", case("- send: 'ACK"), [(6, 1, "a quote that is never closed")]),
