@@ -95,8 +95,7 @@ class _Checker:
         if isinstance(line, SegmentLine):
             if line.field("sum") == "bad":
                 return
-            acks = line.flags & s.ACK and not isinstance(line.field("ack"), Binary)
-            if line.flags & s.RST or acks:
+            if line.flags & s.RST or (line.flags & s.ACK and _acknowledges(line.field("ack"))):
                 self.timer = None
 
     def _expect(self, step: m.Expect, quiet: bool) -> None:
@@ -124,6 +123,13 @@ class _Checker:
             self.timer = "of the stream"
         elif isinstance(line, Retransmission | Kind):
             self.timer = self.timer or "of a retransmission"
+
+
+def _acknowledges(ack: object) -> bool:
+    """The default, a variable, or a named segment's number and one: an ACK of what the target sent."""
+    if not isinstance(ack, Binary):
+        return True
+    return ack.op == "+" and isinstance(ack.left, Variable) and ack.left.name == "seq"
 
 
 def _reads(step: m.Step) -> Iterator[Variable]:

@@ -26,13 +26,13 @@ async def call(run: Run, step: Call) -> None:
         if step.name is None:
             await _judge(run, conn, step, step, outcome)
         else:
-            run.pending[step.name] = (_Done(outcome), step)
+            run.pending[step.name] = (_Done(outcome), step, run.base)
         return
     run.note(f"{step.text.removeprefix('call: ')} is pending", conn.name, "call")
     if step.name is not None:
-        run.pending[step.name] = (outcome, step)
+        run.pending[step.name] = (outcome, step, run.base)
     else:
-        await _judge(run, conn, step, step, await _wait(run, step, outcome))
+        await _judge(run, conn, step, step, await _wait(run, step, outcome, run.base))
 
 
 async def result(run: Run, step: ResultOf) -> None:
@@ -40,11 +40,9 @@ async def result(run: Run, step: ResultOf) -> None:
     entry = run.pending.pop(step.name, None)
     if entry is None:
         raise HarnessError(f"no call is pending as {step.name!r}")
-    pending, made = entry
+    pending, made, began = entry
     assert isinstance(made, Call)
-    outcome = pending.poll()  # type: ignore[attr-defined]
-    if outcome is None:
-        outcome = await _wait(run, step, pending)
+    outcome = await _wait(run, step, pending, began)
     await _judge(run, run.conn(made.conn), step, made, outcome)
 
 
@@ -54,14 +52,13 @@ async def once(run: Run, step: Step) -> Outcome:
         entry = run.pending.get(step.name)
         if entry is None:
             raise HarnessError(f"no call is pending as {step.name!r}")
-        pending: Any = entry[0]
-        return pending.poll() or await _wait(run, step, pending)
+        return await _wait(run, step, entry[0], entry[2])
     assert isinstance(step, Call)
     run.begin_run(step)
     outcome = _start(run, run.conn(step.conn), step)
     run.base = run.clock.now()
     run.acted = True
-    return outcome if isinstance(outcome, Outcome) else await _wait(run, step, outcome)
+    return outcome if isinstance(outcome, Outcome) else await _wait(run, step, outcome, run.base)
 
 
 async def judge_as(run: Run, step: Step, made: Step, outcome: Outcome) -> None:
@@ -86,17 +83,26 @@ class _Done:
         """Nothing to give up."""
 
 
-async def _wait(run: Run, step: Awaited, pending: Any) -> Outcome:
-    limit = SETTLE
+async def _wait(run: Run, step: Awaited, pending: Any, began: int) -> Outcome:
+    """The outcome of a call made at `began` (ns), within the bounds that the step says, else half a second from now."""
+    low, limit = 0.0, SETTLE
     if isinstance(step.within, Seconds):
         limit = step.within.value
-    elif isinstance(step.within, Range) and isinstance(step.within.high, Seconds):
-        limit = step.within.high.value
+    elif isinstance(step.within, Range):
+        low = step.within.low.value if isinstance(step.within.low, Seconds) else 0.0
+        limit = step.within.high.value if isinstance(step.within.high, Seconds) else 8 * 3600.0
     outcome = pending.poll()
     if outcome is None:
         begin = run.clock.now()
-        outcome = await pending.wait(limit + run.pace.slack)
+        left = limit if step.within is None else limit - (begin - began) / 1e9
+        outcome = await pending.wait(max(0.0, left) + run.pace.slack)
         run.waited += run.clock.now() - begin
+        took = (run.clock.now() - began) / 1e9
+        if outcome is not None and took < low - run.pace.slack:
+            words = f"the call ended after {took:.3f} s"
+            raise run.fail(step, words, expected=f"{_wanted(step)} within {step.within}", seen=_seen(outcome))
+    elif low:
+        raise run.fail(step, "the call had ended before", expected=f"within {step.within}", seen=_seen(outcome))
     if outcome is None:
         pending.cancel()
         raise run.fail(step, f"the call is still pending after {limit:g} s", expected=_wanted(step), seen="pending")
@@ -242,7 +248,7 @@ async def _judge_octets(run: Run, conn: Conn, step: Awaited, made: Call, data: b
     while data and len(data) < len(octets):
         assert conn.socket is not None
         more = conn.socket.recv(len(octets) - len(data))
-        outcome = more if isinstance(more, Outcome) else await _wait(run, step, more)
+        outcome = more if isinstance(more, Outcome) else await _wait(run, step, more, run.clock.now())
         if outcome.error is not None or not outcome.value:
             break
         data += outcome.value  # type: ignore[operator]

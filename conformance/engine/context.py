@@ -8,6 +8,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from conformance.cases.model import Connection, Step, Variation
 from conformance.engine.clock import Clock
@@ -25,6 +26,8 @@ from conformance.wire.codec import Encoder, decode
 
 SETTLE = 0.5
 """Seconds within which a permitted delay of an acknowledgement ends (RFC 9293 section 3.8.6.3, SHLD-18's bound)."""
+LATE_SHARE = 0.02
+"""How late, as a share of a wait, our own process may be without harm."""
 UNPROVEN = 0.2
 """Seconds to wait for silence where the barrier is not sound."""
 
@@ -69,7 +72,8 @@ class Run:
         self.steps: list[Step] = []
         self.observations: dict[str, str] = {}
         self.states: list[NamedState] = []
-        self.pending: dict[str, tuple[object, object]] = {}
+        self.pending: dict[str, tuple[Any, object, int]] = {}
+        """Calls left pending: the call, its step, and when (ns) it was made."""
         self.listener: AgentSocket | None = None
         self.listening = False
         self.sockets: list[AgentSocket] = []
@@ -221,7 +225,8 @@ class Run:
     def _count_wait(self, begin: int, deadline: int) -> None:
         now = self.clock.now()
         self.waited += now - begin
-        self.late = max(self.late, (now - deadline) / 1e9)
+        # A hundredth of a second matters after a wait of a tenth, not after one of a minute.
+        self.late = max(self.late, (now - deadline) / 1e9 - LATE_SHARE * (deadline - begin) / 1e9)
 
     def take(self, conn: Conn, step: Step) -> Segment:
         """Take the next segment out of the queue and adopt its numbers. Raises StepFailed on a broken invariant."""
@@ -345,8 +350,8 @@ class Run:
 
     def close(self) -> None:
         """Leave nothing behind: sockets gone, the pair reset and given back."""
-        for pending, _ in self.pending.values():
-            pending.cancel()  # type: ignore[attr-defined]
+        for pending, _, _ in self.pending.values():
+            pending.cancel()
         gone = self.states[-1].connection if self.states and self.states[-1].state == "CLOSED" else None
         over = self.scope.conns[gone].socket if gone is not None else None
         for sock in self.sockets:
@@ -361,6 +366,7 @@ class Run:
                 except OSError:
                     break
         self.wire.detach(self.pair.tester)
+        self.inbox.wake = None  # a cycle less for the collector
         for pair in self.pairs:
             self.target.release(pair)
         self.target.release(self.pair)

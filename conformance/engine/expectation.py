@@ -13,7 +13,7 @@ from conformance.tcp.expression import Anything, Number, Range, Value, Variable
 from conformance.tcp.notation import Field, Kind, OptionItem, OptionList, Positions, Retransmission, SegmentLine, Stream
 from conformance.tcp.options import Option, find
 from conformance.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment, flag_names
-from conformance.tcp.sequence import MASK, add, at_or_before
+from conformance.tcp.sequence import MASK, add, at_or_before, before
 
 Differences = tuple[Difference, ...]
 _MATCH: Differences = ()
@@ -186,7 +186,9 @@ def _retransmission(line: Retransmission, segment: Segment, scope: Scope, conn: 
     ends_alike = segment.end == old.end
     if (segment.flags ^ old.flags) & (SYN | RST | ACK) or (ends_alike and (segment.flags ^ old.flags) & mask):
         found.append(Difference("flags", flag_names(old.flags), flag_names(segment.flags)))
-    inside = at_or_before(old.seq, segment.seq) and at_or_before(segment.end, old.end) and segment.length > 0
+    inside = at_or_before(old.seq, segment.seq) and before(segment.seq, old.end) and segment.length > 0
+    # What follows may ride along, for it was sent before as well: cut anywhere.
+    inside = inside and (at_or_before(segment.end, old.end) or recognise.is_copy(segment, conn.tcb))
     if not inside:
         found.append(
             Difference(

@@ -82,8 +82,8 @@ async def _segments(run: Run, step: Expect, conn: Conn) -> None:
     gap_low, gap_high = bounds(step.gap, run, conn)
     least, most = step.times
     count = 0
+    deadline = _patience(run, step, conn, high, gap_high)
     while most is None or count < most:
-        deadline = _patience(run, step, conn, high, gap_high)
         if count >= least:
             run.pump()
             if not conn.queue and not await _more(run, step, conn, deadline):
@@ -101,6 +101,7 @@ async def _segments(run: Run, step: Expect, conn: Conn) -> None:
                 )
             accept(run, step, conn)
             count += 1
+            deadline = _patience(run, step, conn, high, gap_high)
             continue
         why = own_accord(segment, conn.tcb)
         if why is not None:

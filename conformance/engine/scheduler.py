@@ -20,9 +20,11 @@ from conformance.engine.estimate import waits
 from conformance.engine.result import Result, Verdict
 from conformance.engine.run import run_variation
 from conformance.targets.base import Target, TargetError
+from conformance.wire.codec import prepare
 
 AT_ONCE = 1500
 """Variations that run at the same time; the rest wait their turn, long ones go first."""
+_COLLECT = (100_000, 20, 1000)
 ATTEMPTS = 3
 """How often a variation is run before INCONCLUSIVE is its verdict."""
 
@@ -83,7 +85,9 @@ class Engine:
             ready.set_exception(error)
             return
         self._targets[()] = self.target = target
+        await asyncio.to_thread(prepare)
         gc.freeze()
+        gc.set_threshold(*_COLLECT)  # a full collection over thousands of traces stops the loop for tenths of seconds
         ready.set_result(None)
         await self._stopping.wait()
         for task in self._tasks:
@@ -112,21 +116,35 @@ class Engine:
         return waits(variation.build()[0])
 
     def _spawn(self, ordered: list[Variation], futures: dict[str, Future[Result]]) -> None:
-        for variation in ordered:
-            task = asyncio.get_running_loop().create_task(self._one(variation, futures[variation.id]))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._keep(asyncio.get_running_loop().create_task(self._feed(ordered, futures)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _feed(self, ordered: list[Variation], futures: dict[str, Future[Result]]) -> None:
+        """Start one after the other, so that those that wait are woken in time between two starts."""
+        assert self._slots is not None
+        waiting = list(ordered)
+        try:
+            while waiting:
+                await self._slots.acquire()
+                variation = waiting.pop(0)
+                self._keep(asyncio.get_running_loop().create_task(self._one(variation, futures[variation.id])))
+                await asyncio.sleep(0)
+        finally:
+            for variation in waiting:
+                futures[variation.id].cancel()
 
     async def _one(self, variation: Variation, future: Future[Result]) -> None:
         assert self._slots is not None
         try:
-            async with self._slots:
-                if not future.set_running_or_notify_cancel():
-                    return
-                self.on_start(variation)
-                result = await self._decide(variation)
-                self.on_result(result)
-                future.set_result(result)
+            if not future.set_running_or_notify_cancel():
+                return
+            self.on_start(variation)
+            result = await self._decide(variation)
+            self.on_result(result)
+            future.set_result(result)
         except asyncio.CancelledError:
             future.cancel()
             if not future.done():
@@ -134,6 +152,8 @@ class Engine:
             raise
         except Exception as error:
             future.set_exception(error)
+        finally:
+            self._slots.release()
 
     async def _decide(self, variation: Variation) -> Result:
         case = variation.case

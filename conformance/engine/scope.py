@@ -219,8 +219,8 @@ def matches(value: Value, seen: int, scope: Scope, conn: Conn, *, circular: bool
 def compare(left: float, op: str, right: float) -> bool:
     """`left op right`; whole numbers of 32 bits are compared as sequence numbers when they are far apart."""
     difference = left - right
-    if isinstance(left, int) and isinstance(right, int) and 0 <= left <= MASK and 0 <= right <= MASK:
-        difference = distance(right, left)
+    if isinstance(left, int) and isinstance(right, int):
+        difference = distance(right & MASK, left & MASK)
     return {
         "<=": difference <= 0,
         "<": difference < 0,

@@ -1,4 +1,4 @@
-"""The state diagram of docs/states.md, drawn from the event table: `python -m conformance.tcp.diagram > docs/states.md`.
+"""Draws docs/states.md from the event table: `python -m conformance.tcp.diagram > docs/states.md`.
 
 An arrow stands for what a well-formed segment, a call or a timeout does in a state. Imports the table only.
 """

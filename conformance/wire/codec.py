@@ -36,6 +36,15 @@ def _template(version: int) -> bytes:
     return bytes(ether / IPv6(src="::", dst="::", hlim=64) / TCP())
 
 
+def prepare() -> None:
+    """Import all of scapy that may be needed, and craft the templates: half a second that no case should wait for."""
+    from scapy.layers import inet, inet6
+
+    del inet, inet6
+    _template(4)
+    _template(6)
+
+
 def checksum(data: bytes, start: int = 0) -> int:
     """The Internet checksum of `data` (RFC 9293 section 3.1), `start` being added to the sum."""
     if len(data) & 1:

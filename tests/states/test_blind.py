@@ -1,4 +1,4 @@
-"""Every state is named from replies alone; nobody told the identifier, and the oracle, which knows, is not disturbed."""
+"""Every state is named from replies alone: nobody told the identifier, and what the oracle knows is not disturbed."""
 
 from __future__ import annotations
 

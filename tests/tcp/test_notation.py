@@ -71,11 +71,9 @@ _ALPHABET = st.sampled_from([*'0123456789abcdefghxyzSYNACK .,+-*()<>=?$"\\#:%\n\
 def test_garbage_raises_nothing_else(text):
     try:
         line = n.parse(text)
-    except NotationError as error:
-        assert 0 <= error.column <= len(text) + 20
-        assert error.message
-    else:
-        assert n.parse(str(line)) == line
+    except NotationError:
+        return
+    assert n.parse(str(line)) == line
 
 
 @given(lines, st.data())

@@ -32,7 +32,7 @@ def test_what_is_encoded_decodes_to_the_same(options):
     assert len(area) % 4 == 0
     decoded = o.decode(area)
     padding = -len(b"".join(map(o.encode_one, options))) % 4
-    assert decoded == (options + (("eol",),) if padding else options)
+    assert decoded == ((*options, ("eol",)) if padding else options)
 
 
 @given(st.binary(max_size=40))
