@@ -40,6 +40,17 @@ def selecting(function: Callable[..., Any]) -> Callable[..., Any]:
     return tier(function)
 
 
+def sysctls(texts: Iterable[str]) -> dict[str, str]:
+    """`--sysctl`, taken apart."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            fail(f"--sysctl {text!r}: say NAME=VALUE, such as tcp_sack=0", USAGE)
+        found[name.strip()] = value.strip()
+    return found
+
+
 def files(paths: Iterable[str]) -> Iterator[tuple[Path, Path]]:
     """Every case file of these paths, the suite's own without any, each with the folder that its id is counted from."""
     for path in [Path(text) for text in paths] or [near(suite.cases())]:

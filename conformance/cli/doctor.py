@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from conformance.cli.common import NOT_RUN, fail
+from conformance.cli.common import NOT_RUN, fail, sysctls
 
 if TYPE_CHECKING:
     from conformance.engine.scheduler import Opener
@@ -94,7 +94,7 @@ def doctor(target: str, sysctl: tuple[str, ...]) -> None:
 
     began = time.time_ns(), time.monotonic_ns()
     try:
-        named = dict(text.split("=", 1) for text in sysctl if "=" in text)
+        named = sysctls(sysctl)
         opened = opener(target, named)({})
     except TargetError as error:
         tell(Check("target", str(error), "nothing can be run"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from conformance.cli.common import NOT_RUN, USAGE, fail
 
 if TYPE_CHECKING:
     from conformance.pytest_plugin.recording import Recorder
+    from conformance.targets.opening import Early
 
 _PAGES = 20
 """Failures that are printed in full; the report has them all."""
@@ -22,8 +24,10 @@ _PAGES = 20
 class Front:
     """A pytest plugin that shows what we show in place of what pytest shows."""
 
-    def __init__(self, asked: dict[str, Any], folders: list[Path]) -> None:
+    def __init__(self, asked: dict[str, Any], folders: list[Path], folder: Path, early: Early) -> None:
         self._asked = asked
+        self._early = early
+        self._folder = folder
         self._folders = folders
         self._mistakes: list[str] = []
         self._internal = self._ended = ""
@@ -34,7 +38,10 @@ class Front:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         """Silence pytest's terminal, and ask the plugin for a progress display."""
+        from conformance.pytest_plugin.lifecycle import EARLY
         from conformance.pytest_plugin.recording import PROGRESS
+
+        config.stash[EARLY] = self._early
 
         self._config = config
         config.option.conformance_program = "conformance run"
@@ -70,6 +77,7 @@ class Front:
 
     def finish(self, code: int) -> int:
         """Print what there is to say; the exit code of the program."""
+        self._early.close()
         self._silence.close()
         for text in self._mistakes:
             click.echo(text, err=True)
@@ -80,6 +88,7 @@ class Front:
             self._print_pages(self._recorder)
             click.echo(self._recorder.render())
             return self._recorder.exit_code()
+        _tidy(self._folder)
         if self._mistakes:
             count = len("\n".join(self._mistakes).splitlines())
             fail(f"{count} mistake(s) in case files: nothing was run", USAGE)
@@ -97,3 +106,12 @@ class Front:
             click.echo(render_failure(result, load(), recorder.rerun(result.id)) + "\n")
         if len(recorder.results) > _PAGES:
             click.echo(f"... and {len(recorder.results) - _PAGES} more: their captures are in {recorder.folder}\n")
+
+
+def _tidy(folder: Path) -> None:
+    """Nothing was run, so there is no report: leave none that is empty."""
+    for name in ("report.jsonl", "junit.xml"):
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from conformance import suite
-from conformance.cli.common import NOT_RUN, fail, near, selecting
+from conformance.cli.common import NOT_RUN, fail, near, selecting, sysctls
 
 
 @click.command()
@@ -34,16 +34,21 @@ def run(paths: tuple[str, ...], **asked: Any) -> None:
 
     PATHS are folders, files, or single variations as failures name them: 'cases/open/x.yaml::[ip=v4]'.
     """
+    named = sysctls(asked["sysctl"])
     folder = _report_folder(asked["report"])
     # Neither configuration nor plugins that happen to be around have a say.
     for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(name, None)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    from conformance.targets.opening import Early, opener
+
+    # The namespace is made by another process: that takes as long as pytest takes to get ready.
+    early = Early(lambda settings: opener(asked["target"], named)(settings))
     import pytest
 
     from conformance.cli.front import Front
 
-    front = Front(asked, [Path(path) for path in paths if Path(path).is_dir()])
+    front = Front(asked, [Path(path) for path in paths if Path(path).is_dir()], folder, early)
     code = int(pytest.main(_arguments(paths, asked, folder), plugins=[front]))
     sys.exit(front.finish(code))
 

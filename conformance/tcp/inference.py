@@ -205,6 +205,11 @@ def identify_stranger(seq: int, ack: int, *, disturb: bool = True) -> Inquiry:
     numbers = direct[0] if direct else copies[0]
     evidence.append("a foreign ACK drew an ACK with the numbers")
     snd_nxt, rcv_nxt = numbers.end, numbers.ack
+    came = yield Probe("P4", ACK, rcv_nxt, add(snd_nxt, 1000))
+    if any(segment.flags & RST for segment in came):
+        evidence.append("P4 drew RST")
+        return told(State.SYN_RECEIVED)
+    copies += [segment for segment in came if segment.flags & (SYN | FIN)]
     repeats = copies or list((yield Listen(LISTEN_UNKNOWN)))
     for segment in repeats:
         if segment.flags & SYN:

@@ -68,6 +68,12 @@ CASES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def without_hypothesis(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its plugin imports all of it at the end of each inner session: half a second.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+
+
 @pytest.fixture
 def should_id() -> str:
     from conformance.catalogue import Level, load

@@ -132,6 +132,6 @@ def test_ordinary_tests_do_not_wake_the_engine(pytester):
             assert heavy.isdisjoint(sys.modules)
         """
     )
-    result = pytester.runpytest_subprocess("-p", "no:xdist", "-p", "no:hypothesispytest", "-p", "no:hypothesis")
+    result = pytester.runpytest_subprocess("-p", "no:xdist")
     result.assert_outcomes(passed=1)
     assert not (pytester.path / "reports").exists()

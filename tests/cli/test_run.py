@@ -1,0 +1,112 @@
+"""`conformance run`: what it shows, what it leaves behind, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from conftest import BAD, GOOD
+
+BASELINE = """
+reviewed: {kernel: ['*']}
+deviations:
+- {case: bad, requirement: RFC9293-3.10.7.2-SYN, verdict: FAIL, reason: it does so}
+"""
+
+
+def test_all_as_expected_is_0(write, conformance, here):
+    write(good=GOOD)
+    done = conformance("run", "cases")
+    assert done.returncode == 0, done.stderr
+    assert "2 run in" in done.stdout
+    assert "2 PASS" in done.stdout
+    assert "BEHAVIOUR" in done.stdout
+    folder = Path(re.search("^report: (.*)$", done.stdout, re.MULTILINE).group(1))
+    assert folder.parent == Path("reports")
+    lines = [json.loads(line) for line in (folder / "report.jsonl").read_text().splitlines()]
+    assert [line["type"] for line in lines] == ["header", "result", "result", "footer"]
+    assert lines[0]["command"] == ["conformance", "run", "cases"]
+    assert len(ET.parse(folder / "junit.xml").findall(".//testcase")) == 2
+    assert "====" not in done.stdout
+
+
+def test_a_finding_is_1_and_its_page_is_printed(write, conformance, here):
+    write(bad=BAD, good=GOOD)
+    done = conformance("run", "cases", "--report", "r")
+    assert done.returncode == 1
+    assert "cases/bad.yaml:6:5: another segment came: flags differ" in done.stdout
+    assert "conformance run 'cases/bad.yaml::[ip=v4]'" in done.stdout
+    assert "UNEXPECTED FAIL: 2" in done.stdout
+    assert len(list(here.glob("r/captures/*.pcapng"))) == 2
+    single = conformance("run", "cases/bad.yaml::[ip=v4]", "--report", "r2", "--capture", "all")
+    assert "1 run in" in single.stdout
+
+
+def test_a_known_deviation_is_0(write, conformance, here):
+    write(bad=BAD)
+    here.joinpath("b.yaml").write_text(BASELINE)
+    done = conformance("run", "cases", "--baseline", "b.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "known deviations met: 2" in done.stdout
+
+
+def test_a_folder_of_any_name_is_a_suite(write, conformance, here):
+    write("mine/sub", good=GOOD)
+    assert conformance("run", "mine", "--report", "r").returncode == 0
+    ids = [json.loads(line).get("id") for line in (here / "r/report.jsonl").read_text().splitlines()]
+    assert set(ids) == {None, "sub/good[ip=v4]", "sub/good[ip=v6]"}
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["cases", "--nonsense"], 2, "No such option"),
+        (["nowhere"], 2, "file or directory not found: nowhere"),
+        (["cases", "--tier", "short"], 2, "is not one of"),
+        (["cases", "--level", "MAYBE"], 2, "'MAYBE' is none of MUST"),
+        (["cases", "--sysctl", "tcp_sack"], 2, "say NAME=VALUE"),
+        (["cases", "-k", "nothing"], 2, "no case fits what was asked for"),
+        (["cases", "--baseline", "gone.yaml"], 2, "gone.yaml: No such file"),
+        (["wrong"], 2, "wrong/wrong.yaml:2:16: 'NO-SUCH' is not in the catalogue"),
+        (["cases", "--sysctl", "tcp_nonsense=1"], 3, "this kernel has no such setting"),
+        (["cases", "--sysctl", "tcp_sack=many"], 3, "sysctl net.ipv4.tcp_sack=many: Invalid argument"),
+        (["cases", "--target", "198.51.100.1"], 3, "target '198.51.100.1' is not one of: linux"),
+        (["cases", "--report", "file/r"], 3, "the report can't be written to file/r: Not a directory"),
+    ],
+)
+def test_what_stops_a_run_is_one_clear_line(write, conformance, here, args, code, said):
+    write(good=GOOD)
+    write("wrong", wrong=GOOD.replace("RFC9293-3.10.7.2-SYN", "NO-SUCH"))
+    here.joinpath("file").touch()
+    done = conformance("run", *args)
+    assert said in done.stderr
+    assert done.returncode == code
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not list(here.glob("reports/2*"))
+
+
+def test_denied_namespaces_are_told_with_what_helps(write, conformance, here):
+    write(good=GOOD)
+    # What the seccomp profile of a container does: no unshare.
+    here.joinpath("sitecustomize.py").write_text(
+        "import conformance.targets.holder as h\n"
+        "def denied(): raise h.Denied(1, 'Operation not permitted')\n"
+        "import sys\n"
+        "if any('holder' in word for word in sys.orig_argv):\n"
+        "    import runpy\n"
+    )
+    done = conformance("run", "cases", env={"PATH": "/nonexistent"})
+    assert done.returncode in (0, 3)
+
+
+def test_no_room_on_the_disk_is_3(write, conformance, here):
+    write(good=GOOD)
+    here.joinpath("r").mkdir()
+    here.joinpath("r/report.jsonl").symlink_to("/dev/full")
+    done = conformance("run", "cases", "--report", "r")
+    assert done.returncode == 3
+    assert "No space left on device" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
