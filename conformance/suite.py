@@ -58,3 +58,8 @@ def placed(path: Path, given: Iterable[Path] = ()) -> tuple[Path, Path]:
     if file.is_relative_to(here) and root.is_relative_to(here):
         return file.relative_to(here), root.relative_to(here)
     return file, root
+
+
+def near(path: Path) -> Path:
+    """A path as it is seen from the working directory, where it is below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -53,7 +53,7 @@ def sysctls(texts: Iterable[str]) -> dict[str, str]:
 
 def files(paths: Iterable[str]) -> Iterator[tuple[Path, Path]]:
     """Every case file of these paths, the suite's own without any, each with the folder that its id is counted from."""
-    for path in [Path(text) for text in paths] or [near(suite.cases())]:
+    for path in [Path(text) for text in paths] or [suite.near(suite.cases())]:
         if path.is_dir():
             for file in sorted(path.rglob("*.yaml")):
                 yield suite.placed(file, [path])
@@ -61,11 +61,6 @@ def files(paths: Iterable[str]) -> Iterator[tuple[Path, Path]]:
             yield suite.placed(path)
         else:
             fail(f"{path}: there is no such file or folder", USAGE)
-
-
-def near(path: Path) -> Path:
-    """A path as it is seen from the working directory, where it is below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def load(found: Iterable[tuple[Path, Path]]) -> tuple[list[Case], list[str]]:

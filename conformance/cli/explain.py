@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from conformance import suite
-from conformance.cli.common import USAGE, fail, load, near
+from conformance.cli.common import USAGE, fail, load
 
 if TYPE_CHECKING:
     from conformance.cases.model import Case, Variation
@@ -34,7 +34,7 @@ def _find(text: str) -> tuple[Case, Variation]:
     path, bracket, variation = text.replace(".yaml::[", ".yaml[").partition("[")
     file = Path(path)
     if not (file.suffix == ".yaml" and file.is_file()):
-        file = near(suite.cases() / f"{path}.yaml")
+        file = suite.near(suite.cases() / f"{path}.yaml")
     if not file.is_file():
         import difflib
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from conformance import suite
-from conformance.cli.common import NOT_RUN, fail, near, selecting, sysctls
+from conformance.cli.common import NOT_RUN, fail, selecting, sysctls
 
 
 @click.command()
@@ -43,7 +43,7 @@ def run(paths: tuple[str, ...], **asked: Any) -> None:
     from conformance.targets.opening import Early, opener
 
     # The namespace is made by another process: that takes as long as pytest takes to get ready.
-    early = Early(lambda settings: opener(asked["target"], named)(settings))
+    early = Early(lambda settings: opener(asked["target"], named)(settings))  # noqa: PLW0108 - raises where it is used
     import pytest
 
     from conformance.cli.front import Front
@@ -86,4 +86,4 @@ def _arguments(paths: tuple[str, ...], asked: dict[str, Any], folder: Path) -> l
             arguments += [option, asked[name]]
     switches = {"strict": "--strict-verdicts", "no_oracle": "--no-oracle", "first": "-x", "last_failed": "--lf"}
     arguments += [option for name, option in switches.items() if asked[name]]
-    return [*arguments, "--", *(paths or (str(near(suite.cases())),))]
+    return [*arguments, "--", *(paths or (str(suite.near(suite.cases())),))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from conformance.cases.model import Argument, Awaited, Call, ResultOf, Step
@@ -12,6 +13,8 @@ from conformance.targets.base import AgentSocket, Outcome
 from conformance.tcp import pattern
 from conformance.tcp.expression import Range, Seconds
 
+FOREVER = 8 * 3600.0
+"""Seconds: longer than any case."""
 _RETURNS_NOTHING = frozenset({"listen", "connect", "shutdown", "close", "abort", "exit", "setsockopt"})
 
 
@@ -31,6 +34,7 @@ async def call(run: Run, step: Call) -> None:
     run.note(f"{step.text.removeprefix('call: ')} is pending", conn.name, "call")
     if step.name is not None:
         run.pending[step.name] = (outcome, step, run.base)
+        run.background.append(asyncio.create_task(outcome.wait(FOREVER)))
     else:
         await _judge(run, conn, step, step, await _wait(run, step, outcome, run.base))
 

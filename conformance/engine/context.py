@@ -72,6 +72,8 @@ class Run:
         self.steps: list[Step] = []
         self.observations: dict[str, str] = {}
         self.states: list[NamedState] = []
+        self.background: list[asyncio.Task[Any]] = []
+        """Calls left pending are carried on beside the steps."""
         self.pending: dict[str, tuple[Any, object, int]] = {}
         """Calls left pending: the call, its step, and when (ns) it was made."""
         self.listener: AgentSocket | None = None
@@ -213,6 +215,8 @@ class Run:
             self._wakers.append(waker)
             await self.clock.until(deadline, waker)
             self._count_wait(now, deadline)
+            if self.inbox.frames:
+                self.late = max(self.late, self.wire.lag / 1e9)
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass; what arrives stays queued."""
@@ -352,6 +356,8 @@ class Run:
         """Leave nothing behind: sockets gone, the pair reset and given back."""
         for pending, _, _ in self.pending.values():
             pending.cancel()
+        for task in self.background:
+            task.cancel()
         gone = self.states[-1].connection if self.states and self.states[-1].state == "CLOSED" else None
         over = self.scope.conns[gone].socket if gone is not None else None
         for sock in self.sockets:

@@ -143,7 +143,7 @@ class Recorder:
         """The summary as text."""
         return self.summary.render(
             seconds=self._seconds,
-            report=self.folder,
+            report=suite.near(self.folder),
             report_failed=self.failed,
             not_run=self.not_run,
             interrupted=self.reason if self.how != "complete" else "",

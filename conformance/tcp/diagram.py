@@ -78,7 +78,8 @@ def _tables() -> Iterator[str]:
         yield "|---|---|---|---|---|---|"
         for row in st.SEGMENT_ROWS:
             if row.check == check:
-                yield f"| {_states(row.states)} | {row.on} | {_answer(row.reply)} | {_next(row)} | {_also(row)} | {row.source} |"
+                cells = (_states(row.states), row.on, _answer(row.reply), _next(row), _also(row), row.source)
+                yield f"| {' | '.join(cells)} |"
     yield "\n## Calls, timeouts, ICMP\n"
     yield "| state | event | action | next state | RFC 9293 |"
     yield "|---|---|---|---|---|"

@@ -9,8 +9,11 @@ from conformance.tcp.sequence import add, at_or_before, before, distance
 from conformance.tcp.tcb import TCB
 
 DUE = 150_000_000
-"""ns after the copy before from which on a repeat counts as a due retransmission, not as a reply: the shortest timer
-known (a probe timeout of RFC 8985 section 7.2, or an RTO far below RFC 6298's minimum) is longer."""
+"""ns after the copy before from which on a repeat counts as a due retransmission, not as a reply: the shortest
+retransmission timer known, far below RFC 6298's minimum, is longer."""
+PROBE_DUE = 1_000_000
+"""The same for the last segment sent, with SACK: a tail loss probe may come after two round trips, which are short
+here (RFC 8985 section 7.2)."""
 
 
 def is_copy(segment: Segment, tcb: TCB) -> bool:
@@ -56,8 +59,9 @@ def own_accord(segment: Segment, tcb: TCB) -> str | None:
         if not before(tcb.snd_una, segment.end):
             return None
         copy = tcb.copies.get(segment.seq) or tcb.last_copy
-        return "a due retransmission" if copy is not None and segment.time - copy.time >= DUE else None
-    if segment.flags & ~0x08 != ACK or segment.payload or segment.seq != tcb.snd_nxt:
+        due = PROBE_DUE if tcb.sack_on and segment.end == tcb.snd_nxt and not segment.flags & SYN else DUE
+        return "a due retransmission" if copy is not None and segment.time - copy.time >= due else None
+    if segment.flags & ~0x08 != ACK or segment.payload or segment.seq != tcb.snd_nxt or not tcb.synchronized:
         return None
     if is_window_update(segment, tcb):
         return "a window update"

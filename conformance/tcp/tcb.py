@@ -237,6 +237,9 @@ class TCB:
     def _bind(self, irs: int, options: dict[str, tuple[object, ...]], segment: Segment) -> None:
         self._offer(options)
         self.irs, self.rcv_nxt = irs, add(irs, 1)
+        if segment.payload:
+            # Text on the SYN may be taken at once or left to be sent again (RFC 9293 section 3.10.7.3).
+            self.alternatives = {self.rcv_nxt, add(self.rcv_nxt, len(segment.payload))}
         self.rcv_edge = add(self.rcv_nxt, self.window_field)
         self.snd_wnd = self.max_wnd = segment.win
         self.synchronized = True

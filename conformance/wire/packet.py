@@ -29,6 +29,7 @@ class PacketWire:
         self.tester_mac = tester_mac
         self.target_mac = target_mac
         self.mtu = mtu
+        self.lag = self._first = 0
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0, fileno=descriptor)
         try:
             self._ring = Ring(self._socket, slots=slots, mtu=mtu)
@@ -57,6 +58,9 @@ class PacketWire:
         Frames that are neither IPv4 nor IPv6 are ignored, and so is multicast (the target's own MLD reports).
         """
         arrived = self._ring.read()
+        if not arrived:
+            return 0
+        self._first = arrived[0][0]
         moved = 0
         inboxes = self._inboxes
         for frame in arrived:
@@ -78,6 +82,12 @@ class PacketWire:
                 inbox.wake()
         self._received += len(arrived)
         return moved
+
+    def _readable(self) -> None:
+        self._first = 0
+        self.drain()
+        if self._first:
+            self.lag = time_ns() - self._first
 
     def _nobodys(self, address: bytes, frame: Frame) -> None:
         late = self._late.get(address)
@@ -106,7 +116,7 @@ class PacketWire:
         """
         self.unwatch()
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket.fileno(), self.drain)
+        self._loop.add_reader(self._socket.fileno(), self._readable)
 
     def unwatch(self) -> None:
         """Undo `watch`; safe without one, and after the loop was closed."""

@@ -1,4 +1,4 @@
-"""The figures of the tester, in one command: `python tests/benchmarks/run.py [part ...]`, parts speed suite load steady.
+"""The figures of the tester: `python tests/benchmarks/run.py [part ...]`, parts speed, suite, load, steady.
 
 Prints a table, and beside a figure the same work done by a peer in the same run where one is at hand: a bare loop over
 the same sockets without cases, matching or verdicts, and scapy's own building. Times are told, never asserted.
@@ -200,6 +200,8 @@ def suite(options: argparse.Namespace) -> None:
     tell(f"    {len(results)} variations of the default tier: wall time", f"{wall:.1f} s")
     tell("    its longest case", f"{longest.duration:.1f} s", longest.id)
     tell("    wall time / longest case", f"{wall / longest.duration:.2f}")
+    again = sum(result.attempts - 1 for result in results)
+    tell("    runs repeated because inconclusive", str(again))
     tell("    sum of all waits", f"{waited:.0f} s", f"{waited / wall:.0f} x the wall time")
     verdicts = {v: sum(r.verdict is v for r in results) for v in Verdict}
     tell("    verdicts", "", ", ".join(f"{count} {v}" for v, count in verdicts.items() if count))

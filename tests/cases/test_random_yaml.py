@@ -13,12 +13,58 @@ from conformance.cases.yamltree import CaseError
 
 WORDS = [*CASE_KEYS, *START_KEYS, *KEYS, *VERBS, "as", "within", "for", "gap", "times", "until", "requirement", "conn"]
 TEXTS = [
-    "SYN", "SYN,ACK", "ACK (10)", "RST seq=$x", "nothing", "nothing new", "retransmission of syn", "stream (100)", "ESTABLISHED",
-    "LISTEN", "FIN-WAIT-1", "2s", "1s..2s", "2x", "1.5x..2.5x", "listen()", "accept()", "recv(10)", "send((10))", "close()",
-    "connect()", "recv(1, nowait)", "listener.close()", "$n", "$x", "$ip", "true", "3", "1..2", "2..", "rcv.wnd <= 1", "eof", "any",
-    "ECONNRESET", "active", "passive", "close", "shutdown", "same pair as main", "unwatched", "", "*", "..", "seq", "main", "b",
-    "ICMP port-unreachable quoting syn", "ACK <sack a>", "window probe",
-]  # fmt: skip
+    *"""
+SYN
+SYN,ACK
+ACK (10)
+RST seq=$x
+nothing
+nothing new
+retransmission of syn
+stream (100)
+ESTABLISHED
+LISTEN
+FIN-WAIT-1
+2s
+1s..2s
+2x
+1.5x..2.5x
+listen()
+accept()
+recv(10)
+send((10))
+close()
+connect()
+recv(1, nowait)
+listener.close()
+$n
+$x
+$ip
+true
+3
+1..2
+2..
+rcv.wnd <= 1
+eof
+any
+ECONNRESET
+active
+passive
+close
+shutdown
+same pair as main
+unwatched
+*
+..
+seq
+main
+b
+ICMP port-unreachable quoting syn
+ACK <sack a>
+window probe
+""".strip().splitlines(),
+    "",
+]
 scalars = st.one_of(st.sampled_from(TEXTS), st.sampled_from(WORDS), st.text(max_size=12))
 trees = st.recursive(
     scalars,

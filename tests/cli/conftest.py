@@ -7,16 +7,6 @@ from pathlib import Path
 
 import pytest
 
-GOOD = """
-title: A SYN draws SYN,ACK
-requirements: [RFC9293-3.10.7.2-SYN]
-start: LISTEN
-steps:
-  - send: SYN
-  - expect: SYN,ACK
-"""
-BAD = GOOD.replace("expect: SYN,ACK", "expect: RST")
-
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

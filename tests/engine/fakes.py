@@ -1,4 +1,4 @@
-"""A scripted target and a clock that only moves when it is asked to: the engine's own tests need no stack and no time."""
+"""A scripted target, and a clock that moves only when it is asked to: these tests need no stack and no time."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ The table is YAML, one file per folder of the suite, `tests/mutations/<folder>.y
             {drop: true}        the segment never comes          {double: true}   it comes twice
             {copies: drop}      only repeats never come          {gap: f}         repeats come f times as fast
             {late: s}           it comes s seconds later
-            {text: corrupt} {text: drop} {text: n}               spoil an octet, leave the text out, cut it to n octets
+            {text: corrupt} {text: drop} {text: n} {text: "+n"}  spoil an octet, leave the text out, cut it, lengthen it
             {option: {remove: ts}} {option: {set: [mss, 9999]}}  options
             {reply: FLAGS}      to every segment of the tester comes one more answer, made of its own numbers
             {sum: bad} {reserved: n}

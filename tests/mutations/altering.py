@@ -118,13 +118,15 @@ class Mutation:
 def _text(payload: bytes, value: Any) -> bytes:
     if value == "corrupt":
         return payload[:-1] + bytes((payload[-1] ^ 0xFF,)) if payload else payload
+    if isinstance(value, str) and value.startswith("+"):
+        return payload + bytes(int(value)) if payload else payload
     return b"" if value == "drop" else payload[: int(value)]
 
 
 def _options(options: tuple[Any, ...], value: dict[str, Any]) -> tuple[Any, ...]:
     if "remove" in value:
         return tuple(option for option in options if option[0] not in (value["remove"], "nop", "eol"))
-    new = tuple(value["set"])
+    new = tuple(tuple(part) if isinstance(part, list) else part for part in value["set"])
     return (*(option for option in options if option[0] not in (new[0], "nop", "eol")), new)
 
 

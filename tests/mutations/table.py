@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from mutations.altering import AlteringTarget, Mutation
 
 from conformance.cases import model as m
 from conformance.cases.loader import load_file
@@ -17,6 +16,7 @@ from conformance.catalogue import load as load_catalogue
 from conformance.engine.clock import RealClock
 from conformance.engine.result import Result
 from conformance.engine.run import run_variation
+from mutations.altering import AlteringTarget, Mutation
 
 HERE = Path(__file__).parent
 SUITE = HERE.parent.parent / "cases"

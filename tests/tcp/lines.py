@@ -58,7 +58,7 @@ word_fields = st.sampled_from(sorted(n.WORD_FIELDS)).flatmap(
 )
 fields = st.lists(st.one_of(number_fields, word_fields), max_size=4, unique_by=lambda field: field.key).map(tuple)
 
-# Two arguments side by side part by a blank, so an open range or a bare `*` before another argument says something else.
+# Two arguments stand side by side, so an open range or a bare `*` before another one would say something else.
 _whole = st.one_of(exprs, st.builds(Range, exprs, exprs))
 items = st.one_of(
     st.builds(n.OptionItem, st.sampled_from(("mss", "wscale", "uto")), st.tuples(values)),

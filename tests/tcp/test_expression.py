@@ -86,8 +86,23 @@ def test_what_follows_an_open_range_after_a_blank_is_not_its_end():
 
 @pytest.mark.parametrize(
     ("text", "column"),
-    [("", 0), ("1+", 2), ("(1", 2), ("1+*2", 2), ("foo", 0), ("foo.bar", 0), ("max()", 4), ("max(1,", 6), ("$x", 0)]
-    + [("1 + ,", 4), ("1s2", 0), ("%", 0), ("9" * 21, 0), ("1+" * 101 + "1", 200), ("(" * 101, 100)],
+    [
+        ("", 0),
+        ("1+", 2),
+        ("(1", 2),
+        ("1+*2", 2),
+        ("foo", 0),
+        ("foo.bar", 0),
+        ("max()", 4),
+        ("max(1,", 6),
+        ("$x", 0),
+        ("1 + ,", 4),
+        ("1s2", 0),
+        ("%", 0),
+        ("9" * 21, 0),
+        ("1+" * 101 + "1", 200),
+        ("(" * 101, 100),
+    ],
 )
 def test_what_is_refused_and_where(text, column):
     with pytest.raises(e.NotationError) as caught:

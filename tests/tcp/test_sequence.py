@@ -52,8 +52,19 @@ def test_acceptable_is_table_6_octet_by_octet(rcv_nxt, delta, length, window):
 
 @pytest.mark.parametrize(
     ("seq", "length", "window", "accepted"),
-    [(0, 0, 0, True), (1, 0, 0, False), (0, 1, 0, False), (0, 0, 10, True), (9, 0, 10, True), (10, 0, 10, False)]
-    + [(-1, 0, 10, False), (-1, 1, 10, False), (-1, 2, 10, True), (9, 5, 10, True), (10, 1, 10, False)],
+    [
+        (0, 0, 0, True),
+        (1, 0, 0, False),
+        (0, 1, 0, False),
+        (0, 0, 10, True),
+        (9, 0, 10, True),
+        (10, 0, 10, False),
+        (-1, 0, 10, False),
+        (-1, 1, 10, False),
+        (-1, 2, 10, True),
+        (9, 5, 10, True),
+        (10, 1, 10, False),
+    ],
 )
 @pytest.mark.parametrize("rcv_nxt", [0, 1000, M - 5])
 def test_the_four_cases_of_table_6(seq, length, window, accepted, rcv_nxt):

@@ -8,8 +8,8 @@ import time
 import jsonschema
 import pytest
 import yaml
+from cli_samples import BAD, GOOD
 from click.testing import CliRunner
-from conftest import BAD, GOOD
 
 from conformance import suite
 from conformance.cases.schema import case_schema
