@@ -73,6 +73,7 @@ class FakeWire:
     """Answers the tester's n-th segment as the script says."""
 
     tester_mac, target_mac, mtu = b"\2\0\0\0\0\1", b"\2\0\0\0\0\2", 1500
+    lag = 0
 
     def __init__(self, clock: VirtualClock, script: Script, pair: Endpoints) -> None:
         self.clock, self.script, self.pair = clock, script, pair
