@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -45,19 +46,30 @@ def root_of(path: Path, given: Iterable[Path] = ()) -> Path:
 
 def in_a_suite(path: Path, given: Iterable[Path] = ()) -> bool:
     """True for a file below a folder called `cases` that is not a Python package, or below one of the `given`."""
-    parents = path.absolute().parents
-    if any(parent.name == "cases" and not (parent / "__init__.py").exists() for parent in parents):
-        return True
-    return any(path.absolute().is_relative_to(folder.absolute()) for folder in given)
+    return _is_suite(path.parent.absolute(), tuple(given))
+
+
+@lru_cache(maxsize=4096)
+def _is_suite(folder: Path, given: tuple[Path, ...]) -> bool:
+    for parent in (folder, *folder.parents):
+        if parent.name == "cases" and not (parent / "__init__.py").exists():
+            return True
+    return any(folder.is_relative_to(one.absolute()) for one in given)
 
 
 def placed(path: Path, given: Iterable[Path] = ()) -> tuple[Path, Path]:
     """A case file and its suite, both as they are seen from the working directory where they are below it."""
-    root, here = root_of(path, given), Path.cwd()
-    file = Path(os.path.abspath(path))  # noqa: PTH100 - symbolic links stay as they are named
-    if file.is_relative_to(here) and root.is_relative_to(here):
-        return file.relative_to(here), root.relative_to(here)
-    return file, root
+    folder, root = _placed(path.parent, tuple(given), Path.cwd())
+    return folder / path.name, root
+
+
+@lru_cache(maxsize=4096)
+def _placed(folder: Path, given: tuple[Path, ...], here: Path) -> tuple[Path, Path]:
+    root = root_of(folder / "any.yaml", given)
+    there = Path(os.path.abspath(folder))  # noqa: PTH100 - symbolic links stay as they are named
+    if there.is_relative_to(here) and root.is_relative_to(here):
+        return there.relative_to(here), root.relative_to(here)
+    return there, root
 
 
 def near(path: Path) -> Path:

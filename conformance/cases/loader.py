@@ -85,10 +85,14 @@ class CaseReader:
         )
         versions = (needs.ip,) if needs.ip else (4, 6)
         variations = []
+        shared: dict[int, m.Step] = {}
+        by_version = "$ip" in problems.source
         for label, values in chosen:
+            build: _Build | None = None
             for version in versions:
                 name = ",".join(part for part in (f"ip=v{version}", label) if part)
-                build = _Build(self, start, {**values, "ip": f"v{version}"}, case)
+                if build is None or by_version:
+                    build = _Build(self, start, {**values, "ip": f"v{version}"}, shared)
                 variations.append(m.Variation(f"{self.id}[{name}]", case, version, values, build))
         if "steps" in self.keys:
             for variation in variations[:: len(versions)]:
@@ -221,19 +225,20 @@ class CaseReader:
 class _Build:
     """Builds the steps of one variation, once."""
 
-    def __init__(self, reader: CaseReader, start: Start, values: Mapping[str, str], case: m.Case) -> None:
+    def __init__(self, reader: CaseReader, start: Start, values: Mapping[str, str], shared: dict[int, m.Step]) -> None:
         self._source = reader.problems.source
         self._file = reader.problems.file
         self._node = reader.keys.get("steps")
         self._known_ids = reader.known_ids
         self._start = start
         self._values = values
+        self._shared = shared
         self._built: tuple[tuple[m.Step, ...], int] | None = None
 
     def read(self) -> tuple[tuple[m.Step, ...], int, Problems]:
         """The steps that could be read, how many are the preamble's, and what is wrong with the others."""
         problems = Problems(self._file, self._source)
-        reader = StepReader(problems, self._values, self._known_ids)
+        reader = StepReader(problems, self._values, self._known_ids, self._shared)
         try:
             lead = preamble.build(self._start, reader, self._values)
         except UndefinedParameter as error:
@@ -244,13 +249,16 @@ class _Build:
             message = "; ".join(message for _, message in error.problems)
             problems.found.append((m.Place(self._file, 1, 1), f"start: syn: {message}"))
             lead = []
-        return (tuple(lead) + reader.steps(self._node), len(lead), problems)
+        steps = tuple(lead) + reader.steps(self._node)
+        if not problems.found:
+            self._built = (steps, len(lead))
+        return steps, len(lead), problems
 
     def __call__(self) -> tuple[tuple[m.Step, ...], int]:
         if self._built is None:
             steps, lead, problems = self.read()
             problems.check()
-            self._built = (steps, lead)
+            return steps, lead
         return self._built
 
 

@@ -54,10 +54,18 @@ _CHECK = re.compile(r"(.+?)(<=|>=|==|!=|<|>)(.+)", re.DOTALL)
 class StepReader:
     """Reads the steps of one variation; `values` are its parameters."""
 
-    def __init__(self, problems: Problems, values: Mapping[str, str], known_ids: frozenset[str] | None) -> None:
+    def __init__(
+        self,
+        problems: Problems,
+        values: Mapping[str, str],
+        known_ids: frozenset[str] | None,
+        shared: dict[int, m.Step] | None = None,
+    ) -> None:
         self.problems = problems
         self.values = values
         self.known_ids = known_ids
+        self.shared = {} if shared is None else shared
+        """Steps without parameters, by the identity of their node: equal in every variation of a case."""
 
     # -- values ---------------------------------------------------------------------------------------------
 
@@ -165,7 +173,12 @@ class StepReader:
             return ()
         found = []
         for item in node.value:
-            step = self.step(item)
+            step = self.shared.get(id(item))
+            if step is None:
+                problems = len(self.problems.found)
+                step = self.step(item)
+                if step is not None and len(self.problems.found) == problems and not _has_parameter(item):
+                    self.shared[id(item)] = step
             if step is not None:
                 found.append(step)
         return tuple(found)
@@ -391,6 +404,14 @@ class StepReader:
 
     def _stop(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
         return m.Stop(**common)
+
+
+def _has_parameter(node: Node) -> bool:
+    if isinstance(node, ScalarNode):
+        return "$" in node.value
+    if isinstance(node, SequenceNode):
+        return any(_has_parameter(item) for item in node.value)
+    return any(_has_parameter(value) for _, value in node.value)
 
 
 class _Body:

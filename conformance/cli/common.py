@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -69,6 +70,7 @@ def load(found: Iterable[tuple[Path, Path]]) -> tuple[list[Case], list[str]]:
     from conformance.cases.yamltree import CaseError
     from conformance.catalogue import load as load_catalogue
 
+    gc.disable()  # tens of thousands of nodes stay: looking through them over and over takes as long as reading them
     known = frozenset(load_catalogue().requirements)
     cases, mistakes = [], []
     for path, root in found:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
-from conformance.cases.model import Call, Send, Step, Variation
+from conformance.cases.model import StateIs, Step, Variation
 from conformance.catalogue import Catalogue, Level
 from conformance.engine.acting import perform
 from conformance.engine.clock import Clock
@@ -122,7 +122,7 @@ async def _finish(run: Run) -> None:
     last = run.steps[-1] if run.steps else None
     if last is None:
         return
-    if run.acted and isinstance(last, Send | Call):
+    if run.acted and not isinstance(last, StateIs):
         await run.prove()
     else:
         run.pump()

@@ -57,6 +57,7 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._futures: list[Future[Result]] = []
         self._slots: asyncio.Semaphore | None = None
         self._opening: dict[tuple[tuple[str, str], ...], asyncio.Lock] = {}
 
@@ -93,6 +94,8 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for future in self._futures:
+            future.cancel()  # whose task never began
         for opened in self._targets.values():
             if not isinstance(opened, TargetError):
                 opened.wire.unwatch()
@@ -107,6 +110,7 @@ class Engine:
             futures[variation.id] = Future()
             ordered.append(variation)
         ordered.sort(key=self.expected_wait, reverse=True)
+        self._futures += futures.values()
         self._loop.call_soon_threadsafe(self._spawn, ordered, futures)
         return futures
 

@@ -43,7 +43,8 @@ def close_early(config: pytest.Config) -> None:
 def around_loop(session: pytest.Session) -> Generator[None, object, object]:
     """What goes around the loop over the items."""
     items = [item for item in session.items if isinstance(item, CaseItem)]
-    if session.config.option.collectonly or not items or session.testsfailed:
+    stopped = session.testsfailed and not session.config.option.continue_on_collection_errors
+    if session.config.option.collectonly or not items or stopped:
         return (yield)
     if options.is_worker(session.config):
         return (yield from _as_worker(session, items))

@@ -260,6 +260,7 @@ class OwnKernel:
     def _take_batch(self) -> None:
         version = self._asked.popleft()
         _, fds = _receive(self._control)
+        _receive(self._control)  # the holder has closed its copies: from here on a close() is the last one
         self._pool[version] += fds
         if len(fds) < BATCH:
             raise TargetError(f"too many open files: only {len(fds)} of {BATCH} sockets came; raise ulimit -n")

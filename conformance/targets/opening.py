@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
-from conformance.engine.scheduler import Opener, Settings
 from conformance.targets.base import Target, TargetError
 from conformance.targets.settings import from_sysctls, to_sysctls
+
+Settings = Mapping[str, str]
+Opener = Callable[[Settings], Target]
+"""Opens the target with the given settings; raises TargetError when it can't be had so."""
 
 TARGETS = ("linux",)
 """The targets that there are, the default first."""

@@ -119,3 +119,9 @@ def test_kill_leaves_whole_lines_and_no_footer(suite, pytester):
         process.kill()
     types = [json.loads(line)["type"] for line in report.read_text().splitlines()]
     assert types == ["header", "result", "result"]
+
+
+def test_the_rest_can_be_run_in_spite_of_a_wrong_file(suite, run, lines):
+    suite("open/good", wrong="title: x\n")
+    run("--continue-on-collection-errors").assert_outcomes(passed=2, errors=1)
+    assert len(lines()) == 4
