@@ -45,7 +45,16 @@ SETTINGS = {
 class CaseReader:
     """Reads one case file."""
 
-    def __init__(self, node: MappingNode, problems: Problems, case_id: str, known_ids: frozenset[str] | None) -> None:
+    def __init__(
+        self,
+        node: MappingNode,
+        problems: Problems,
+        case_id: str,
+        known_ids: frozenset[str] | None,
+        *,
+        steps: bool = True,
+    ) -> None:
+        self.steps = steps
         self.problems = problems
         self.node = node
         self.known_ids = known_ids
@@ -94,7 +103,7 @@ class CaseReader:
                 if build is None or by_version:
                     build = _Build(self, start, {**values, "ip": f"v{version}"}, shared)
                 variations.append(m.Variation(f"{self.id}[{name}]", case, version, values, build))
-        if "steps" in self.keys:
+        if self.steps and "steps" in self.keys:
             for variation in variations[:: len(versions)]:
                 self._try(variation)
         problems.check()
@@ -262,13 +271,18 @@ class _Build:
         return self._built
 
 
-def load_text(text: str, file: str, case_id: str, known_ids: frozenset[str] | None = None) -> m.Case:
-    """The case that `text` says; `file` stands in errors. Raises CaseError."""
+def load_text(
+    text: str, file: str, case_id: str, known_ids: frozenset[str] | None = None, *, steps: bool = True
+) -> m.Case:
+    """The case that `text` says; `file` stands in errors. Raises CaseError.
+
+    With `steps` false the steps are left unread until a variation is built: what is wrong with them shows then.
+    """
     node, problems = compose(text, file)
-    return CaseReader(node, problems, case_id, known_ids).read()
+    return CaseReader(node, problems, case_id, known_ids, steps=steps).read()
 
 
-def load_file(path: Path, root: Path, known_ids: frozenset[str] | None = None) -> m.Case:
+def load_file(path: Path, root: Path, known_ids: frozenset[str] | None = None, *, steps: bool = True) -> m.Case:
     """The case in a file; its id is the path under `root` without suffix. Raises CaseError, OSError."""
     name = str(path)
     try:
@@ -284,7 +298,7 @@ def load_file(path: Path, root: Path, known_ids: frozenset[str] | None = None) -
         relative = path.relative_to(root).with_suffix("")
     except ValueError:
         relative = Path(path.stem)
-    return load_text(text, name, relative.as_posix(), known_ids)
+    return load_text(text, name, relative.as_posix(), known_ids, steps=steps)
 
 
 def find(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:

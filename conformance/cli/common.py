@@ -64,8 +64,11 @@ def files(paths: Iterable[str]) -> Iterator[tuple[Path, Path]]:
             fail(f"{path}: there is no such file or folder", USAGE)
 
 
-def load(found: Iterable[tuple[Path, Path]]) -> tuple[list[Case], list[str]]:
-    """The cases that can be read, and every mistake of the others as `file:line:column: what`."""
+def load(found: Iterable[tuple[Path, Path]], *, steps: bool = True) -> tuple[list[Case], list[str]]:
+    """The cases that can be read, and every mistake of the others as `file:line:column: what`.
+
+    With `steps` false only the heads of the cases are read.
+    """
     from conformance.cases.loader import load_file
     from conformance.cases.yamltree import CaseError
     from conformance.catalogue import load as load_catalogue
@@ -75,7 +78,7 @@ def load(found: Iterable[tuple[Path, Path]]) -> tuple[list[Case], list[str]]:
     cases, mistakes = [], []
     for path, root in found:
         try:
-            cases.append(load_file(path, root, known))
+            cases.append(load_file(path, root, known, steps=steps))
         except CaseError as error:
             mistakes += str(error).splitlines()
         except OSError as error:

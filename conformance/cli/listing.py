@@ -51,7 +51,7 @@ def list_cases(paths: tuple[str, ...], *, variations: bool, as_json: bool, **ask
         )
     except ValueError as error:
         fail(str(error), USAGE)
-    cases, mistakes = load(files(paths))
+    cases, mistakes = load(files(paths), steps=False)
     lines, objects = [], []
     for case in cases:
         taken = [variation.id for variation in case.variations if selection.takes(variation)]
