@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ class CaseReader:
         """The case. Raises CaseError with everything that is wrong."""
         problems = self.problems
         for key in ("title", "requirements", "steps"):
-            if key not in self.keys:
+            if key not in self.keys and (self.steps or key != "steps"):
                 problems.at(self.node, f"a case needs {key!r}")
         title = self._plain().text(self.keys["title"], "title") if "title" in self.keys else ""
         requirements = self._plain().requirements(self.keys.get("requirements"), "requirements")
@@ -239,6 +240,8 @@ class _Build:
         self._file = reader.problems.file
         self._node = reader.keys.get("steps")
         self._known_ids = reader.known_ids
+        self._id = reader.id
+        self._whole = reader.steps
         self._start = start
         self._values = values
         self._shared = shared
@@ -246,6 +249,8 @@ class _Build:
 
     def read(self) -> tuple[tuple[m.Step, ...], int, Problems]:
         """The steps that could be read, how many are the preamble's, and what is wrong with the others."""
+        if not self._whole:
+            return self._read_whole()
         problems = Problems(self._file, self._source)
         reader = StepReader(problems, self._values, self._known_ids, self._shared)
         try:
@@ -263,6 +268,13 @@ class _Build:
             self._built = (steps, len(lead))
         return steps, len(lead), problems
 
+    def _read_whole(self) -> tuple[tuple[m.Step, ...], int, Problems]:
+        """Only the head was read: read the case as a whole, and take the variation with these parameters."""
+        whole = load_text(self._source, self._file, self._id, self._known_ids)
+        steps, lead = next(v.build() for v in whole.variations if v.parameters == self._values)
+        self._built = (steps, lead)
+        return steps, lead, Problems(self._file, self._source)
+
     def __call__(self) -> tuple[tuple[m.Step, ...], int]:
         if self._built is None:
             steps, lead, problems = self.read()
@@ -278,8 +290,19 @@ def load_text(
 
     With `steps` false the steps are left unread until a variation is built: what is wrong with them shows then.
     """
-    node, problems = compose(text, file)
+    node, problems = compose(text if steps else _head(text), file)
+    problems.source = text
     return CaseReader(node, problems, case_id, known_ids, steps=steps).read()
+
+
+_STEPS = re.compile(r"^steps:[ \t]*(#.*)?$", re.MULTILINE)
+_KEY_AFTER = re.compile(r"^[^\s#-]", re.MULTILINE)
+
+
+def _head(text: str) -> str:
+    """A case without its steps, where these come last; else all of it."""
+    match = _STEPS.search(text)
+    return text if match is None or _KEY_AFTER.search(text, match.end()) else text[: match.start()]
 
 
 def load_file(path: Path, root: Path, known_ids: frozenset[str] | None = None, *, steps: bool = True) -> m.Case:
