@@ -271,7 +271,9 @@ class _Build:
     def _read_whole(self) -> tuple[tuple[m.Step, ...], int, Problems]:
         """Only the head was read: read the case as a whole, and take the variation with these parameters."""
         whole = load_text(self._source, self._file, self._id, self._known_ids)
-        steps, lead = next(v.build() for v in whole.variations if v.parameters == self._values)
+        mine = {name: value for name, value in self._values.items() if name != "ip"}
+        same = (v for v in whole.variations if v.parameters == mine and f"v{v.version}" == self._values["ip"])
+        steps, lead = next(same).build()
         self._built = (steps, lead)
         return steps, lead, Problems(self._file, self._source)
 
