@@ -107,7 +107,8 @@ class Summary:
         for kind, title in _SECTIONS:
             found = [line for line in self.lines if line.judgement.kind is kind]
             if found:
-                lines += ["", f"{title}: {len(found)}", *_short(_row(line) for line in found)]
+                rows = _by_reason(found) if kind is Kind.KNOWN else [_row(line) for line in found]
+                lines += ["", f"{title}: {len(found)}", *_short(rows)]
         if not self.baseline.reviewed(self.target):
             kernel = printable(kernel_of(self.target))
             lines += ["", f"unreviewed kernel: {self.baseline.path} was not reviewed for {kernel}"]
@@ -182,6 +183,19 @@ def _why(result: Result, judgement: Judgement) -> str:
 def _row(line: Line) -> str:
     unreviewed = "unreviewed kernel: " if str(line.judgement) != str(line.judgement.kind) else ""
     return f"  {line.verdict:<12} {printable(line.id)}: {unreviewed}{printable(line.text)}"
+
+
+def _by_reason(lines: Iterable[Line]) -> list[str]:
+    """Known deviations with one row for each reason: how often it was met, in which cases."""
+    groups: dict[tuple[Verdict, str], list[str]] = {}
+    for line in lines:
+        groups.setdefault((line.verdict, line.text), []).append(line.id)
+    rows = []
+    for (verdict, text), ids in groups.items():
+        cases = list(dict.fromkeys(id_.partition("[")[0] for id_ in ids))
+        more = f" and {len(cases) - 1} more" if len(cases) > 1 else ""
+        rows.append(f"  {verdict:<10} {len(ids):>3} x {printable(cases[0])}{more}: {printable(text)}")
+    return rows
 
 
 def _short(lines: Iterable[str]) -> list[str]:

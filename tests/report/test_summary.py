@@ -74,7 +74,7 @@ def test_the_text_has_verdicts_known_and_unexpected_with_reasons_and_the_report(
         "6 run in 2.5 s: 2 PASS, 2 FAIL, 1 UNSUPPORTED, 1 ERROR",
         "ended early: Ctrl-C",
         "not run: 1\n  left",
-        f"known deviations met: 1\n  FAIL         known[ip=v4]: {REQUIREMENT}: it always did",
+        f"known deviations met: 1\n  FAIL         1 x known: {REQUIREMENT}: it always did",
         "UNEXPECTED PASS: the baseline is out of date: 1\n  PASS         known[ip=v6]: the baseline (line 3) expects",
         "UNEXPECTED FAIL: 1\n  FAIL         news: cases/close/crossing-fins.yaml:8:5: the ACK does not count our FIN",
         "not decided: 1\n  ERROR        broken: our socket died",
