@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from pathlib import Path
@@ -54,6 +55,12 @@ class Front:
         if loud is not None:
             config.pluginmanager.unregister(loud)
             config.pluginmanager.register(type(loud)(config, self._silence), "terminalreporter")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """What there is by now stays."""
+        gc.freeze()
+        gc.enable()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep the mistakes of a case file."""

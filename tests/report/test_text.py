@@ -53,7 +53,6 @@ def test_every_segment_prints_as_a_line_that_parses_back_to_itself(segment, side
         assert line.payload[0].data * line.payload[0].times == segment.payload
 
 
-@pytest.mark.xfail(reason="the notation takes `irs` and `iss` in a sack for the name of a segment", strict=False)
 @given(st.lists(st.tuples(number, number), min_size=1, max_size=4), bases)
 def test_sack_blocks_print_as_blocks_that_parse_back(blocks, irs):
     text = segment_text(Segment(ACK, 1, 1, options=(("sack", *blocks),)), "target", Numbers(0, irs))
