@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 
 from conformance.cases import model as m
 from conformance.engine import calls
@@ -11,54 +12,90 @@ from conformance.engine.craft import again, encoder_of, icmp_frame, segment_of, 
 from conformance.engine.expectation import differences, expected_text, seen_text
 from conformance.engine.expecting import expect
 from conformance.engine.naming import name_state
-from conformance.engine.pacing import pace
+from conformance.engine.pacing import must_wait, pace
 from conformance.engine.result import Event
 from conformance.engine.scope import Conn, HarnessError, Named, compare, number, reader
 from conformance.tcp.notation import Icmp, Nothing, Octets, Retransmission, SegmentLine, Stream
 from conformance.tcp.segment import ACK, PSH, Segment
 
 
-async def perform(run: Run, step: m.Step) -> None:
-    """One step. Raises StepFailed, Inconclusive, Unsupported, Stopped, HarnessError."""
+def begin(run: Run, step: m.Step) -> Awaitable[None] | None:
+    """One step, as far as it goes without waiting; what is returned must be awaited. Most steps wait for nothing.
+
+    Raises StepFailed, Inconclusive, Unsupported, Stopped, HarnessError.
+    """
     run.steps.append(step)
     if run.observer is not None:
         run.observer(step)
-    await _KINDS[type(step)](run, step)
+    return _KINDS[type(step)](run, step)
+
+
+async def perform(run: Run, step: m.Step) -> None:
+    """One step, to its end. Raises as `begin` does."""
+    rest = begin(run, step)
+    if rest is not None:
+        await rest
 
 
 async def perform_all(run: Run, steps: Sequence[m.Step]) -> None:
     """Steps in order."""
     for step in steps:
-        await perform(run, step)
+        rest = begin(run, step)
+        if rest is not None:
+            await rest
 
 
 # -- send ---------------------------------------------------------------------------------------------------
 
 
-async def send(run: Run, step: m.Send) -> None:
+def send(run: Run, step: m.Send) -> Awaitable[None] | None:
     """Send what the line says; segments whose answer may be throttled are spaced."""
     conn = run.conn(step.conn)
     run.begin_run(step)
     line = step.line
+    if type(line) is not SegmentLine or not _ordinary(line):
+        return _send_other(run, step, conn)
+    segment = segment_of(line, run.scope, conn)
+    if not step.unpaced and must_wait(run, conn, segment):
+        return _send_paced(run, step, conn, segment)
+    run.transmit(conn, segment)
+    if step.name is not None:
+        run.scope.names[step.name] = Named(segment, conn.name, 0.0)
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _ordinary(line: SegmentLine) -> bool:
+    return not any(field.key in ("frag", "from", "to") for field in line.fields)
+
+
+async def _send_paced(run: Run, step: m.Send, conn: Conn, segment: Segment) -> None:
+    await pace(run, conn, segment)
+    run.transmit(conn, segment)
+    if step.name is not None:
+        run.scope.names[step.name] = Named(segment, conn.name, 0.0)
+
+
+async def _send_other(run: Run, step: m.Send, conn: Conn) -> None:
+    line = step.line
     if isinstance(line, SegmentLine):
         segment = segment_of(line, run.scope, conn)
-        if not step.unpaced and run.pace.challenge_interval:
+        if not step.unpaced:
             await pace(run, conn, segment)
-        if line.fields and line.field("frag") is not None:
+        if line.field("frag") is not None:
             _fragments(run, conn, line, segment)
-        elif line.fields and (line.field("from") or line.field("to")):
-            run.transmit(conn, segment, encoder=encoder_of(line, conn, run.wire.tester_mac, run.wire.target_mac))
         else:
-            run.transmit(conn, segment)
+            run.transmit(conn, segment, encoder=encoder_of(line, conn, run.wire.tester_mac, run.wire.target_mac))
         if step.name is not None:
             run.scope.names[step.name] = Named(segment, conn.name, 0.0)
     elif isinstance(line, Retransmission):
         segment = again(line, run.scope, conn)
-        if not step.unpaced:
-            await pace(run, conn, segment)
-        run.transmit(conn, segment)
-        if step.name is not None:
-            run.scope.names[step.name] = Named(segment, conn.name, 0.0)
+        if step.unpaced:
+            run.transmit(conn, segment)
+            if step.name is not None:
+                run.scope.names[step.name] = Named(segment, conn.name, 0.0)
+        else:
+            await _send_paced(run, step, conn, segment)
     elif isinstance(line, Stream):
         for piece in stream_of(line, run.scope, conn):
             run.transmit(conn, piece)
@@ -209,14 +246,20 @@ async def deliver(run: Run, step: m.Deliver) -> None:
         "requirements": step.requirements,
     }
     line = SegmentLine(PSH | ACK, payload=step.payload)
-    await send(run, m.Send(line=line, **common))  # type: ignore[arg-type]
-    await expect(run, m.Expect(line=SegmentLine(ACK), **common))  # type: ignore[arg-type]
+    for rest in (
+        send(run, m.Send(line=line, **common)),  # type: ignore[arg-type]
+        expect(run, m.Expect(line=SegmentLine(ACK), **common)),  # type: ignore[arg-type]
+    ):
+        if rest is not None:
+            await rest
     conn = run.conn(step.conn)
     size = 0
     for part in step.payload:
         size += len(part.data) * part.times if isinstance(part, Octets) else number(part.count, run.scope, conn)  # type: ignore[arg-type]
     argument = (m.Argument(number=size),)
-    await calls.call(run, m.Call(verb="recv", args=argument, returns=step.payload, **common))  # type: ignore[arg-type]
+    rest = calls.call(run, m.Call(verb="recv", args=argument, returns=step.payload, **common))  # type: ignore[arg-type]
+    if rest is not None:
+        await rest
 
 
 async def stop(run: Run, step: m.Stop) -> None:
@@ -224,7 +267,7 @@ async def stop(run: Run, step: m.Stop) -> None:
     raise Stopped
 
 
-_KINDS: dict[type, Callable[..., Awaitable[None]]] = {
+_KINDS: dict[type, Callable[..., Awaitable[None] | None]] = {
     m.Send: send,
     m.Expect: expect,
     m.Call: calls.call,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from conformance.cases.model import Argument, Awaited, Call, ResultOf, Step
@@ -18,8 +19,8 @@ FOREVER = 8 * 3600.0
 _RETURNS_NOTHING = frozenset({"listen", "connect", "shutdown", "close", "abort", "exit", "setsockopt"})
 
 
-async def call(run: Run, step: Call) -> None:
-    """Make the call; unless it is left pending, wait for its outcome and judge it."""
+def call(run: Run, step: Call) -> Awaitable[None] | None:
+    """Make the call; unless it is left pending, judge its outcome, which may have to be awaited."""
     conn = run.conn(step.conn)
     run.begin_run(step)
     outcome = _start(run, conn, step)
@@ -27,16 +28,21 @@ async def call(run: Run, step: Call) -> None:
     run.acted = True
     if isinstance(outcome, Outcome):
         if step.name is None:
-            await _judge(run, conn, step, step, outcome)
-        else:
-            run.pending[step.name] = (_Done(outcome), step, run.base)
-        return
+            return _judge(run, conn, step, step, outcome)
+        run.pending[step.name] = (_Done(outcome), step, run.base)
+        return None
     run.note(f"{step.text.removeprefix('call: ')} is pending", conn.name, "call")
     if step.name is not None:
         run.pending[step.name] = (outcome, step, run.base)
         run.background.append(asyncio.create_task(outcome.wait(FOREVER)))
-    else:
-        await _judge(run, conn, step, step, await _wait(run, step, outcome, run.base))
+        return None
+    return _await(run, conn, step, step, outcome, run.base)
+
+
+async def _await(run: Run, conn: Conn, step: Awaited, made: Call, pending: Any, began: int) -> None:
+    rest = _judge(run, conn, step, made, await _wait(run, step, pending, began))
+    if rest is not None:
+        await rest
 
 
 async def result(run: Run, step: ResultOf) -> None:
@@ -46,8 +52,7 @@ async def result(run: Run, step: ResultOf) -> None:
         raise HarnessError(f"no call is pending as {step.name!r}")
     pending, made, began = entry
     assert isinstance(made, Call)
-    outcome = await _wait(run, step, pending, began)
-    await _judge(run, run.conn(made.conn), step, made, outcome)
+    await _await(run, run.conn(made.conn), step, made, pending, began)
 
 
 async def once(run: Run, step: Step) -> Outcome:
@@ -71,7 +76,9 @@ async def judge_as(run: Run, step: Step, made: Step, outcome: Outcome) -> None:
     if isinstance(made, ResultOf):
         made = run.pending[made.name][1]  # type: ignore[assignment]
     assert isinstance(made, Call)
-    await _judge(run, run.conn(made.conn), step, made, outcome)
+    rest = _judge(run, run.conn(made.conn), step, made, outcome)
+    if rest is not None:
+        await rest
 
 
 class _Done:
@@ -195,20 +202,21 @@ def _seen(outcome: Outcome) -> str:
     return f"returns {value if isinstance(value, int) else 'ok'}"
 
 
-async def _judge(run: Run, conn: Conn, step: Awaited, made: Call, outcome: Outcome) -> None:
+def _judge(run: Run, conn: Conn, step: Awaited, made: Call, outcome: Outcome) -> Awaitable[None] | None:
     run.note(f"{made.verb} {_seen(outcome)}", conn.name, "call")
     if outcome.error is not None:
         if outcome.error not in step.raises:
             raise run.fail(step, "the call ended otherwise", expected=_wanted(step), seen=_seen(outcome))
-        return
+        return None
     if step.raises and step.returns is None:
         raise run.fail(step, "the call should have failed", expected=_wanted(step), seen=_seen(outcome))
     if made.verb == "accept":
         _adopt(run, outcome)
     elif made.verb == "recv" and isinstance(outcome.value, bytes):
-        await _judge_octets(run, conn, step, made, outcome.value)
+        return _judge_octets(run, conn, step, made, outcome.value)
     elif made.verb not in _RETURNS_NOTHING and step.returns not in (None, "any", "ok"):
         _judge_value(run, step, outcome)
+    return None
 
 
 def _judge_value(run: Run, step: Awaited, outcome: Outcome) -> None:
@@ -233,32 +241,37 @@ def _adopt(run: Run, outcome: Outcome) -> None:
         free[0].socket, free[0].read, free[0].written = sock, 0, 0
 
 
-async def _judge_octets(run: Run, conn: Conn, step: Awaited, made: Call, data: bytes) -> None:
+def _judge_octets(run: Run, conn: Conn, step: Awaited, made: Call, data: bytes) -> Awaitable[None] | None:
     urgent = any(arg.word == "urgent" for arg in made.args)
     wanted = step.returns
-    if wanted in (None, "any"):
-        conn.read += 0 if urgent else len(data)
-        return
     if wanted in ("eof", "ok"):
         if data:
             raise run.fail(step, "the call returned something else", expected="returns eof", seen=_seen(Outcome(data)))
-        return
-    if not isinstance(wanted, tuple):
-        if len(data) != wanted:
-            raise run.fail(step, "the call returned something else", expected=_wanted(step), seen=_seen(Outcome(data)))
-        conn.read += len(data)
-        return
-    octets = payload_octets(wanted, conn.read, run.scope, conn)
+        return None
+    if isinstance(wanted, int) and len(data) != wanted:
+        raise run.fail(step, "the call returned something else", expected=_wanted(step), seen=_seen(Outcome(data)))
+    if isinstance(wanted, tuple):
+        octets = payload_octets(wanted, conn.read, run.scope, conn)
+        if data and len(data) < len(octets):
+            return _read_on(run, conn, step, data, octets)
+        if data != octets:
+            raise run.fail(step, *_octet_words(data, octets))
+    conn.read += 0 if urgent else len(data)
+    return None
+
+
+async def _read_on(run: Run, conn: Conn, step: Awaited, data: bytes, octets: bytes) -> None:
+    """A read may return less than was asked for: read until all is there, or nothing more comes."""
     while data and len(data) < len(octets):
         assert conn.socket is not None
         more = conn.socket.recv(len(octets) - len(data))
         outcome = more if isinstance(more, Outcome) else await _wait(run, step, more, run.clock.now())
-        if outcome.error is not None or not outcome.value:
+        if outcome.error is not None or not isinstance(outcome.value, bytes) or not outcome.value:
             break
-        data += outcome.value  # type: ignore[operator]
+        data += outcome.value
     if data != octets:
         raise run.fail(step, *_octet_words(data, octets))
-    conn.read += 0 if urgent else len(data)
+    conn.read += len(data)
 
 
 def _octet_words(data: bytes, wanted: bytes) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from conformance.cases.model import StateIs
 from conformance.engine.context import Run
 from conformance.engine.craft import stamp
-from conformance.engine.pacing import pace
+from conformance.engine.pacing import must_wait, pace
 from conformance.engine.result import Event, NamedState
 from conformance.engine.scope import Conn, HarnessError
 from conformance.tcp import states as st
@@ -68,7 +68,7 @@ async def _probe(run: Run, conn: Conn, step: StateIs, probe: Probe) -> Sequence[
     options: tuple[Option, ...] = (("nop",), ("nop",), stamp(conn)) if tcb.ts_on and not probe.flags & SYN else ()
     segment = Segment(probe.flags, probe.seq, probe.ack, conn.window, options, probe.payload)
     segment.sport, segment.dport = conn.pair.tester_port, conn.pair.target_port
-    if probe.throttled:
+    if probe.throttled and must_wait(run, conn, segment):
         await pace(run, conn, segment)
         if conn.queue:
             run.admit_leftovers(step)
@@ -94,7 +94,7 @@ def _collect(run: Run, conn: Conn, step: StateIs, *, repeats: bool) -> list[Segm
         tcb = conn.tcb
         copy = is_copy(segment, tcb)
         answer = not segment.length or segment.flags & (RST | SYN)
-        if not copy and own_accord(segment, tcb) is None and (repeats or direct or not answer):
+        if (repeats or direct or not answer) and not copy and own_accord(segment, tcb) is None:
             raise run.admit_failure(step, conn, segment)
         direct = direct or (bool(answer) and not copy)
         found.append(run.take(conn, step))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.engine.context import Run
 from conformance.engine.scope import Conn
-from conformance.tcp.segment import RST, SYN, Segment
+from conformance.tcp.segment import ACK, RST, SYN, Segment
 from conformance.tcp.sequence import acceptable, add, before
 from conformance.tcp.tcb import TCB
 
@@ -25,14 +25,29 @@ def draws_challenge(segment: Segment, tcb: TCB) -> bool:
     return segment.seq != tcb.rcv_nxt and not acceptable(segment.seq, 0, tcb.rcv_nxt, tcb.rcv_wnd)
 
 
-async def pace(run: Run, conn: Conn, segment: Segment) -> None:
-    """Wait until the target may answer `segment`, if an answer before it was of the throttled kind."""
+def must_wait(run: Run, conn: Conn, segment: Segment) -> bool:
+    """True when `segment` must be paced first; otherwise its being sent now is taken note of."""
     interval = run.pace.challenge_interval
-    if not interval or not draws_challenge(segment, conn.tcb):
-        return
+    if not interval or (
+        segment.seq == conn.tcb.rcv_nxt and segment.flags & (SYN | RST | ACK) == ACK and _current(segment, conn.tcb)
+    ):
+        return False
+    if not draws_challenge(segment, conn.tcb):
+        return False
     now = run.clock.now() / 1e9
     if now - conn.challenged < interval:
-        await run.sleep(interval - (now - conn.challenged))
-        run.pump()
-        now = run.clock.now() / 1e9
+        return True
     conn.challenged = now
+    return False
+
+
+def _current(segment: Segment, tcb: TCB) -> bool:
+    return segment.ack in (tcb.snd_nxt, tcb.snd_una)
+
+
+async def pace(run: Run, conn: Conn, segment: Segment) -> None:
+    """Wait until the target may answer `segment`, if an answer before it was of the throttled kind."""
+    if must_wait(run, conn, segment):
+        await run.sleep(run.pace.challenge_interval - (run.clock.now() / 1e9 - conn.challenged))
+        run.pump()
+        conn.challenged = run.clock.now() / 1e9

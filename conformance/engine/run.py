@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from conformance.cases.model import StateIs, Step, Variation
 from conformance.catalogue import Catalogue, Level
-from conformance.engine.acting import perform
+from conformance.engine.acting import begin
 from conformance.engine.clock import Clock
 from conformance.engine.context import Inconclusive, Run, StepFailed, Stopped, Unsupported
 from conformance.engine.result import Finding, Result, Verdict
@@ -87,7 +87,9 @@ async def run_variation(
     try:
         async with asyncio.timeout(deadline):
             for index, step in enumerate(steps):  # noqa: B007 - the index says afterwards how far it came
-                await perform(run, step)
+                rest = begin(run, step)
+                if rest is not None:
+                    await rest
             await _finish(run)
     except Stopped:
         result.reason = "every step up to 'stop' held"

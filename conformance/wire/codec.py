@@ -56,7 +56,7 @@ def checksum(data: bytes, start: int = 0) -> int:
 class Encoder:
     """Builds frames from one tester address to one target address."""
 
-    __slots__ = ("_head", "_ip_sum", "_pseudo", "source", "target", "version")
+    __slots__ = ("_addresses", "_front", "_head", "_ip_sum", "_middle", "_pseudo", "source", "target", "version")
 
     def __init__(self, source: bytes, target: bytes, tester_mac: bytes, target_mac: bytes) -> None:
         self.version = 4 if len(source) == 4 else 6
@@ -67,6 +67,7 @@ class Encoder:
         else:
             ip = template[ETHERNET : ETHERNET + 8] + source + target
         self._head = target_mac + tester_mac + template[12:ETHERNET] + ip
+        self._front, self._middle, self._addresses = self._head[:16], self._head[18:24], self._head[26:34]
         self._pseudo = int.from_bytes(source + target, "big") % 0xFFFF + socket.IPPROTO_TCP
         self._ip_sum = 0
         if self.version == 4:
@@ -97,8 +98,13 @@ class Encoder:
             if segment.ttl == 64 and segment.tos == 0 and segment.ident == 0 and segment.df:
                 total = (self._ip_sum + length) % 0xFFFF
                 total = 0xFFFF - total if total else 0
-                return (
-                    head[:16] + length.to_bytes(2, "big") + head[18:24] + total.to_bytes(2, "big") + head[26:34] + data
+                return b"%b%b%b%b%b%b" % (
+                    self._front,
+                    length.to_bytes(2, "big"),
+                    self._middle,
+                    total.to_bytes(2, "big"),
+                    self._addresses,
+                    data,
                 )
             ip = bytearray(head[ETHERNET:34])
             ip[1], ip[8] = segment.tos & 0xFF, segment.ttl & 0xFF
@@ -201,14 +207,86 @@ def _icmp(encoder: Encoder, type_: int, code: int, mtu: int, datagram: bytes) ->
     return bytes(packet)
 
 
+_IP4_TCP = struct.Struct("!12xHBBHHHBBxx8xHHIIHHHH")
+_IP6_TCP = struct.Struct("!12xHIHBB32xHHIIHHHH")
+_LEAST4 = ETHERNET + IP4_HEADER + 20
+_LEAST6 = ETHERNET + IP6_HEADER + 20
+
+
 def decode(frame: bytes) -> Segment | IcmpMessage | None:
     """What a frame carries, or None when it is neither a whole TCP segment nor an ICMP error. Never raises."""
-    kind = frame[12:14]
-    if kind == b"\x08\x00":
+    size = len(frame)
+    if size >= _LEAST4:
+        kind, first, tos, length, ident, cut, ttl, protocol, *tcp = _IP4_TCP.unpack_from(frame)
+        if kind == 0x0800:
+            if (
+                first == 0x45
+                and protocol == socket.IPPROTO_TCP
+                and not cut & 0xBFFF
+                and 40 <= length <= size - ETHERNET
+            ):
+                return _tcp(frame, 26, 34, ETHERNET + length, tcp, tos, ttl, ident, cut != 0, 0)
+            return _decode4(frame)
+        if kind == 0x86DD and size >= _LEAST6:
+            _, word, length, protocol, ttl, *tcp = _IP6_TCP.unpack_from(frame)
+            if word >> 28 == 6 and protocol == socket.IPPROTO_TCP and 20 <= length <= size - ETHERNET - IP6_HEADER:
+                end = ETHERNET + IP6_HEADER + length
+                return _tcp(frame, 22, 54, end, tcp, word >> 20 & 0xFF, ttl, 0, True, word & 0xFFFFF)
+    kind2 = frame[12:14]
+    if kind2 == b"\x08\x00":
         return _decode4(frame)
-    if kind == b"\x86\xdd":
+    if kind2 == b"\x86\xdd":
         return _decode6(frame)
     return None
+
+
+def _tcp(
+    frame: bytes,
+    addresses: int,
+    start: int,
+    end: int,
+    tcp: list[int],
+    tos: int,
+    ttl: int,
+    ident: int,
+    df: bool,
+    flow: int,
+) -> Segment:
+    """The segment between `start` and `end`; the addresses of the pseudo-header stand before it, from `addresses` on."""
+    sport, dport, seq, ack, bits, win, _, urg = tcp
+    size = end - start
+    data = frame[addresses:end]
+    if size & 1:
+        data += b"\0"
+    good = (int.from_bytes(data, "big") + socket.IPPROTO_TCP + size) % 0xFFFF == 0
+    doff = bits >> 12
+    header = doff * 4
+    options: tuple[Any, ...] = ()
+    if header == 20:
+        payload = frame[start + 20 : end]
+    elif header < 20 or header > size:
+        options, payload = (("raw", frame[start + 20 : end]),), b""
+    else:
+        options, payload = decode_options(frame[start + 20 : start + header]), frame[start + header : end]
+    return Segment(
+        bits & 0x1FF,
+        seq,
+        ack,
+        win,
+        options,
+        payload,
+        urg,
+        sport,
+        dport,
+        doff,
+        bits >> 9 & 7,
+        good,
+        ttl,
+        tos,
+        ident,
+        df,
+        flow,
+    )
 
 
 def _decode4(frame: bytes) -> Segment | IcmpMessage | None:
