@@ -1,6 +1,9 @@
 """The holder: a small process that owns the private network namespace of the own kernel as target.
 
-Run as `python -m conformance.targets.holder FD`, FD being one end of a SOCK_SEQPACKET socket pair. It makes the
+Run as `python -m conformance.targets.holder FD`, FD being one end of a SOCK_SEQPACKET socket pair, over which it is
+sent one end of another such pair for each namespace that is wanted, and forks a holder for it. It forks here, because
+a fork of the parent would hold copies of the agent's sockets until its exec, and a close() in that moment would send
+no FIN. A holder makes the
 namespace (with a user namespace around it when it may not do so otherwise), the veth pair, addresses, routes and
 sysctls, and hands file descriptors back with SCM_RIGHTS: a packet socket, a netlink socket, counters, and sockets
 for the agent in batches. The parent never changes namespace. At end of file, however the parent died, it destroys
@@ -71,12 +74,27 @@ class Denied(OSError):
 
 
 def main(control_fd: int) -> None:
-    """Serve the parent until it closes its end or dies."""
+    """Fork holders for the parent until it closes its end or dies."""
     # Ctrl-C and a closing terminal reach the whole group; the parent decides what they mean for us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a holder ended
     raise_file_limit()
-    with socket.socket(fileno=control_fd) as control:
+    with socket.socket(fileno=control_fd) as orders:
+        while True:
+            order, fds, _, _ = socket.recv_fds(orders, 16, 1, socket.MSG_CMSG_CLOEXEC)
+            if not order:
+                return
+            if os.fork() == 0:
+                orders.close()
+                hold(socket.socket(fileno=fds[0]))
+                return
+            os.close(fds[0])
+
+
+def hold(control: socket.socket) -> None:
+    """Own a namespace, and serve the parent over `control` until it closes its end or dies."""
+    with control:
         try:
             enter_namespace()
         except Denied as problem:
@@ -177,6 +195,7 @@ def _set_up(asked: dict[str, dict[str, str]], descriptors: list[int]) -> dict[st
         "namespace": Path("/proc/self/ns/net").stat().st_ino,
         "user_namespace": Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"],
         "mtu": MTU,
+        "pid": os.getpid(),
         "quickack": quickack,
         "offloads": offloads,
         "sysctls_set": chosen,

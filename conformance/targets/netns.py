@@ -7,19 +7,16 @@ Imports the wire, the agent's sockets, the oracle, the holder's constants and th
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
-import subprocess
-import sys
 from collections import Counter, deque
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 from conformance.targets import holder
 from conformance.targets.base import Capabilities, Endpoints, IpVersion, Link, Oracle, TargetError
+from conformance.targets.holders import HOLDERS, receive, send
 from conformance.targets.inet_diag import InetDiag
 from conformance.targets.sockets import VERBS, OwnSocket
 from conformance.wire.barrier import ResetBarrier, calibrate
@@ -92,8 +89,8 @@ class OwnKernel:
 
     name = "linux"
 
-    def __init__(self, child: subprocess.Popen[bytes], control: socket.socket, facts: dict[str, Any], fds: list[int]):
-        self._child, self._control, self._facts = child, control, facts
+    def __init__(self, control: socket.socket, facts: dict[str, Any], fds: list[int]):
+        self._control, self._facts = control, facts
         packet, diag, self._netstat = fds
         self._prefixes: dict[tuple[IpVersion, Link], _Prefix] = {
             (version, link): _Prefix(prefix.partition("/")[0], version)
@@ -132,17 +129,16 @@ class OwnKernel:
         """
         asked = {_sysctl_name(name): str(value) for name, value in (sysctls or {}).items()}
         holder.raise_file_limit()
-        child, control = _spawn()
+        control = HOLDERS.new()
         try:
-            _send(control, {"defaults": DEFAULT_SYSCTLS, "sysctls": asked})
+            send(control, {"defaults": DEFAULT_SYSCTLS, "sysctls": asked})
             # Its work and this import take as long as each other.
             import scapy.layers.inet6  # noqa: F401
 
-            facts, fds = _receive(control)
-            return cls(child, control, facts, fds)
+            facts, fds = receive(control)
+            return cls(control, facts, fds)
         except BaseException:
-            control.close()
-            child.wait()
+            HOLDERS.end(control)
             raise
 
     def __enter__(self) -> Self:
@@ -212,17 +208,12 @@ class OwnKernel:
         """Tear everything down; nothing of it is left behind. Safe to call twice."""
         if self._control.fileno() < 0:
             return
-        # The holder destroys what sockets there still are when it loses us, and the namespace goes with it.
-        self._control.close()
         self.wire.close()
         self._diag.close()
         for fd in (self._netstat, *self._pool[4], *self._pool[6]):
             os.close(fd)
-        try:
-            self._child.wait(5)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        # The holder destroys what sockets there still are when it loses us, and the namespace goes with it.
+        HOLDERS.end(self._control, self._facts["pid"])
 
     def _pair(self, version: IpVersion, address: bytes, target_port: int) -> Endpoints:
         taken = self._live[address][1]
@@ -242,7 +233,7 @@ class OwnKernel:
         raise TargetError("every port of the target is in use: run fewer cases at a time")
 
     def _ask(self, version: IpVersion) -> None:
-        _send(self._control, {"sockets": version, "count": BATCH})
+        send(self._control, {"sockets": version, "count": BATCH})
         self._asked.append(version)
 
     def _replenish(self, version: IpVersion) -> None:
@@ -259,8 +250,8 @@ class OwnKernel:
 
     def _take_batch(self) -> None:
         version = self._asked.popleft()
-        _, fds = _receive(self._control)
-        _receive(self._control)  # the holder has closed its copies: from here on a close() is the last one
+        _, fds = receive(self._control)
+        receive(self._control)  # the holder has closed its copies: from here on a close() is the last one
         self._pool[version] += fds
         if len(fds) < BATCH:
             raise TargetError(f"too many open files: only {len(fds)} of {BATCH} sockets came; raise ulimit -n")
@@ -292,66 +283,6 @@ class _Prefix:
 
 
 # --- the child -----------------------------------------------------------------------------------------------------
-
-
-def _spawn() -> tuple[subprocess.Popen[bytes], socket.socket]:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # The package is found wherever it was imported from here, and the working directory can't shadow it (-P).
-    package = Path(holder.__file__).parents[2]
-    path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
-    with theirs:
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-m", holder.__name__, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path},
-            # Out of our process group before it can ignore anything: Ctrl-C is for us to decide on.
-            start_new_session=True,
-        )
-    ours.settimeout(30)
-    return child, ours
-
-
-def _send(control: socket.socket, request: dict[str, object]) -> None:
-    try:
-        control.send(json.dumps(request).encode())
-    except OSError as problem:
-        raise TargetError(f"the process that holds the namespace is gone: {problem}") from problem
-
-
-def _receive(control: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """One answer and the descriptors with it; raises TargetError with what the holder could not do."""
-    try:
-        data, fds, _, _ = socket.recv_fds(control, 1 << 17, holder.MAXIMUM_BATCH, socket.MSG_CMSG_CLOEXEC)
-    except OSError as problem:
-        raise TargetError(f"the process that holds the namespace does not answer: {problem}") from problem
-    if not data:
-        raise TargetError("the process that holds the namespace has ended: its last words are on standard error")
-    answer = json.loads(data)
-    if "denied" in answer:
-        raise TargetError(explain_denied(answer["error"], os.getuid()))
-    if "error" in answer:
-        raise TargetError(answer["error"])
-    return answer, fds
-
-
-def explain_denied(problem: str, uid: int, settings: Path = Path("/proc/sys"), root: Path = Path("/")) -> str:
-    """One line: that no private network namespace can be had, why, and the one command that helps."""
-    what = f"cannot make a private network namespace ({problem})"
-    switches = {
-        "user/max_user_namespaces": ("0", "user namespaces are switched off", "15000"),
-        "kernel/unprivileged_userns_clone": ("0", "user namespaces are for root only", "1"),
-        "kernel/apparmor_restrict_unprivileged_userns": ("1", "AppArmor restricts user namespaces", "0"),
-    }
-    if uid != 0:
-        for name, (bad, why, good) in switches.items():
-            path = settings / name
-            if path.exists() and path.read_text().strip() == bad:
-                return f"{what}: {why}; run with sudo, or: sudo sysctl {name.replace('/', '.')}={good}"
-    if uid == 0 or (root / ".dockerenv").exists() or (root / "run/.containerenv").exists():
-        return f"{what}: denied to this container; start it with --security-opt seccomp=unconfined"
-    return f"{what}: run with sudo"
 
 
 def _sysctl_name(name: str) -> str:

@@ -252,7 +252,7 @@ def _tcp(
     df: bool,
     flow: int,
 ) -> Segment:
-    """The segment between `start` and `end`; the addresses of the pseudo-header stand before it, from `addresses` on."""
+    """The segment between `start` and `end`; the addresses of the pseudo-header stand before it, at `addresses`."""
     sport, dport, seq, ack, bits, win, _, urg = tcp
     size = end - start
     data = frame[addresses:end]

@@ -15,7 +15,8 @@ import pytest
 
 import conformance
 from conformance.targets.base import TargetError
-from conformance.targets.netns import BATCH, OwnKernel, explain_denied
+from conformance.targets.holders import explain_denied
+from conformance.targets.netns import BATCH, OwnKernel
 
 ROOT = str(Path(conformance.__file__).parents[1])
 
