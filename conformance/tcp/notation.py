@@ -149,7 +149,9 @@ _ARGS = {"mss": (1, 1), "wscale": (1, 1), "sackOK": (0, 0), "ts": (0, 2), "nop":
 _ARGS |= {"sack": (1, 4), "fo": (0, 1)}
 
 
-def _names_segment(token: Token) -> bool:
+def _names_segment(token: Token, after: Token) -> bool:
+    if token.text in ("min", "max") and after.text == "(":
+        return False
     return token.kind == "name" and "." not in token.text and token.text not in RFC_VARIABLES
 
 
@@ -189,7 +191,7 @@ def _option(tokens: Tokens) -> OptionItem:
         if ahead.kind == "hex" and token.text == "fo":
             tokens.next()
             args.append(_hex(ahead.text, ahead.column))
-        elif token.text == "sack" and _names_segment(ahead) and tokens.peek(1).text != "(":
+        elif token.text == "sack" and _names_segment(ahead, tokens.peek(1)):
             args.append(tokens.next().text)
         else:
             args.append(parse_value(tokens))

@@ -13,7 +13,8 @@ DUE = 150_000_000
 retransmission timer known, far below RFC 6298's minimum, is longer."""
 PROBE_DUE = 1_000_000
 """The same for the last segment sent, with SACK: a tail loss probe may come after two round trips, which are short
-here (RFC 8985 section 7.2)."""
+here (RFC 8985 section 7.2); and for a SYN, which some stacks repeat at once after an ACK that is not acceptable, to
+be done with a half-open peer the sooner (RFC 9293 section 3.5.1)."""
 
 
 def is_copy(segment: Segment, tcb: TCB) -> bool:
@@ -59,7 +60,8 @@ def own_accord(segment: Segment, tcb: TCB) -> str | None:
         if not before(tcb.snd_una, segment.end):
             return None
         copy = tcb.copies.get(segment.seq) or tcb.last_copy
-        due = PROBE_DUE if tcb.sack_on and segment.end == tcb.snd_nxt and not segment.flags & SYN else DUE
+        alone = segment.flags & (SYN | ACK) == SYN
+        due = PROBE_DUE if alone or (tcb.sack_on and segment.end == tcb.snd_nxt and not segment.flags & SYN) else DUE
         return "a due retransmission" if copy is not None and segment.time - copy.time >= due else None
     if segment.flags & ~0x08 != ACK or segment.payload or segment.seq != tcb.snd_nxt or not tcb.synchronized:
         return None

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import contextlib
 import cProfile
-import multiprocessing
 import os
 import pstats
 import statistics
@@ -266,9 +265,8 @@ def steady(options: argparse.Namespace) -> None:
     with engine(check_oracle=True) as running:
         quiet = {result.id: result.verdict for result in run_all(running, variations)}
         for name, busy in (("idle", 0), ("beside four busy processes", 4)):
-            hogs = [multiprocessing.Process(target=_busy, daemon=True) for _ in range(busy)]
-            for hog in hogs:
-                hog.start()
+            # Programs of their own: a fork would keep copies of the agent's sockets, and no close() would be the last.
+            hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
             differing: list[str] = []
             count = 0
             begin = time.perf_counter()
@@ -279,7 +277,7 @@ def steady(options: argparse.Namespace) -> None:
                         differing.append(f"{result.id}: {quiet[result.id]} then {result.verdict}: {result.reason}")
             for hog in hogs:
                 hog.kill()
-                hog.join()
+                hog.wait()
             took = time.perf_counter() - begin
             tell(
                 f"(d) {count} verdicts {name}: that differ",
@@ -288,11 +286,6 @@ def steady(options: argparse.Namespace) -> None:
             )
             for line in differing[:10]:
                 print(f"    {line}")
-
-
-def _busy() -> None:
-    while True:
-        pass
 
 
 PARTS = {"speed": speed, "suite": suite, "load": load_many, "steady": steady}
