@@ -29,7 +29,6 @@ class _Checker:
         self.version = variation.version
         self.timer: str | None = None
         """Why a retransmission timer of the target runs, or None."""
-        self.gap_known = False
 
     def note(self, step: m.Step, message: str) -> None:
         self.problems.found.append((step.place, message))
@@ -102,8 +101,6 @@ class _Checker:
         line = step.line
         if step.since and step.since not in self.names:
             self.note(step, f"no segment before this step is named {step.since!r}")
-        if isinstance(step.gap, Ratio) or (isinstance(step.gap, Range) and isinstance(step.gap.low, Ratio)):
-            self.gap_known = True
         if isinstance(line, Nothing):
             if step.lasting is None and self.timer and not line.new and not quiet:
                 self.note(

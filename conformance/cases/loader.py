@@ -337,8 +337,8 @@ def find(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
 
 
 def root_of(path: Path) -> Path:
-    """The suite that a case file belongs to: its outermost parent called `cases`, else its folder."""
-    for parent in reversed(path.absolute().parents):
+    """The suite that a case file belongs to: its innermost parent called `cases`, else its folder."""
+    for parent in path.absolute().parents:
         if parent.name == "cases" and not (parent / "__init__.py").exists():
             return parent
     return path.absolute().parent

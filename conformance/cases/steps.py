@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from conformance.cases import model as m
 from conformance.cases.parameters import UndefinedParameter, substitute
+from conformance.cases.values import ValueReader, whole_expr
 from conformance.cases.yamltree import Problems, items, near
-from conformance.tcp.expression import (
-    Expr,
-    NotationError,
-    Number,
-    Range,
-    Ratio,
-    Seconds,
-    Tokens,
-    parse_expr,
-    parse_value,
-)
-from conformance.tcp.notation import Icmp, Kind, Line, Nothing, Retransmission, SegmentLine, Stream, open_values, parse
+from conformance.tcp.expression import Number
+from conformance.tcp.notation import Icmp, Kind, Nothing, Retransmission, SegmentLine, Stream, open_values
 from conformance.tcp.notation import parse_payload as parse_octets
 from conformance.tcp.states import State
 
@@ -46,12 +37,11 @@ KEYS: dict[str, frozenset[str]] = {
 }
 """The keys that each kind of step takes beside its own."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _CALL = re.compile(r"\s*(listener\.)?([a-z]+)\s*\((.*)\)\s*", re.DOTALL)
 _CHECK = re.compile(r"(.+?)(<=|>=|==|!=|<|>)(.+)", re.DOTALL)
 
 
-class StepReader:
+class StepReader(ValueReader):
     """Reads the steps of one variation; `values` are its parameters."""
 
     def __init__(
@@ -61,109 +51,9 @@ class StepReader:
         known_ids: frozenset[str] | None,
         shared: dict[int, m.Step] | None = None,
     ) -> None:
-        self.problems = problems
-        self.values = values
-        self.known_ids = known_ids
+        super().__init__(problems, values, known_ids)
         self.shared = {} if shared is None else shared
         """Steps without parameters, by the identity of their node: equal in every variation of a case."""
-
-    # -- values ---------------------------------------------------------------------------------------------
-
-    def text(self, node: Node, what: str) -> str | None:
-        """The text of a scalar with its parameters filled in, or None after noting a problem."""
-        if not isinstance(node, ScalarNode):
-            self.problems.at(node, f"{what} takes a plain value")
-            return None
-        try:
-            return substitute(node.value, self.values)
-        except UndefinedParameter as error:
-            known = ", ".join(f"${name}" for name in sorted(self.values)) or "none"
-            self.problems.at(node, f"${error.name} is not defined; parameters here: {known}", error.column)
-            return None
-
-    def _notation(self, node: Node, text: str, read: Callable[[str], Any]) -> Any:
-        try:
-            return read(text)
-        except NotationError as error:
-            hint = ""
-            if "never closed" in error.message and " #" in self._source_line(node):
-                hint = "; ' #' begins a comment in YAML: quote the whole value"
-            same = isinstance(node, ScalarNode) and node.value == text
-            self.problems.at(node, error.message + hint, error.column if same else 0)
-            return None
-        except RecursionError:
-            self.problems.at(node, "nested too deeply")
-            return None
-
-    def _source_line(self, node: Node) -> str:
-        lines = self.problems.source.splitlines()
-        at = node.start_mark.line
-        return lines[at] if at < len(lines) else ""
-
-    def line(self, node: Node, what: str) -> Line | None:
-        """A line of notation."""
-        text = self.text(node, what)
-        return None if text is None else self._notation(node, text, parse)
-
-    def span(self, node: Node, what: str) -> m.Span | None:
-        """A time, a ratio, or a range of them."""
-        text = self.text(node, what)
-        if text is None:
-            return None
-        value = self._notation(node, text, _whole_value)
-        if value is None:
-            return None
-        ends: list[Any] = [value.low, value.high] if isinstance(value, Range) else [value]
-        if not all(end is None or isinstance(end, Seconds | Ratio) for end in ends) or ends == [None, None]:
-            self.problems.at(node, f"{what} takes a time (500ms, 2s), a multiple (2.5x), or a range (4s..6s)")
-            return None
-        low, high = ends[0], ends[-1]
-        if None not in ends and (type(low) is not type(high) or low.value > high.value):
-            self.problems.at(node, "a range goes from the lesser to the greater, both ends of one kind")
-            return None
-        longest = ends[-1] if isinstance(ends[-1], Seconds) else None
-        if longest is not None and longest.value > 8 * 3600:
-            self.problems.at(node, "at most 28800s")
-        return value  # type: ignore[no-any-return]
-
-    def name(self, node: Node | None, what: str) -> str | None:
-        """A name for a segment, a call or a connection."""
-        if node is None:
-            return None
-        text = self.text(node, what)
-        if text is not None and not _NAME.fullmatch(text):
-            self.problems.at(node, f"{what} takes a name: lower-case letters, digits and _, a letter first")
-            return None
-        return text
-
-    def flag(self, node: Node | None, what: str) -> bool:
-        """`true` or `false`."""
-        if node is None:
-            return False
-        text = self.text(node, what)
-        if text not in ("true", "false", None):
-            self.problems.at(node, f"{what} takes true or false")
-        return text == "true"
-
-    def requirements(self, node: Node | None, what: str = "requirement") -> tuple[str, ...]:
-        """One requirement id, or a list of them."""
-        if node is None:
-            return ()
-        nodes = node.value if isinstance(node, SequenceNode) else [node]
-        found = []
-        for item in nodes:
-            text = self.text(item, what)
-            if text is None:
-                continue
-            if self.known_ids is not None and text not in self.known_ids:
-                import difflib
-
-                like = difflib.get_close_matches(text, self.known_ids, 3, 0.5)
-                self.problems.at(item, f"{text!r} is not in the catalogue; near it: {', '.join(like) or 'nothing'}")
-            found.append(text)
-        return tuple(found)
-
-    # -- steps ----------------------------------------------------------------------------------------------
 
     def steps(self, node: Node | None, what: str = "steps") -> tuple[m.Step, ...]:
         """A list of steps."""
@@ -316,7 +206,7 @@ class StepReader:
             elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part):
                 found.append(m.Argument(word=part))
             else:
-                payload = self._notation(node, part, parse_octets)
+                payload = self.notation(node, part, parse_octets)
                 if payload is not None:
                     found.append(m.Argument(payload=payload))
         return tuple(found)
@@ -343,7 +233,7 @@ class StepReader:
                 elif re.fullmatch(r"eof|any|ok|[A-Z]+(\|[A-Z]+)*|none", text):
                     found["returns"] = text
                 else:
-                    found["returns"] = self._notation(keys["returns"], text, parse_octets)
+                    found["returns"] = self.notation(keys["returns"], text, parse_octets)
         return found
 
     def _result(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
@@ -376,8 +266,8 @@ class StepReader:
         if match is None:
             self.problems.at(node, "check takes a comparison: synack.win <= 65535")
             return None
-        left = self._notation(node, match.group(1), _whole_expr)
-        right = self._notation(node, match.group(3), _whole_expr)
+        left = self.notation(node, match.group(1), whole_expr)
+        right = self.notation(node, match.group(3), whole_expr)
         return None if left is None or right is None else m.Check(left=left, op=match.group(2), right=right, **common)
 
     def _repeat(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
@@ -399,7 +289,7 @@ class StepReader:
             return None
         if re.fullmatch(r"[A-Za-z][A-Za-z0-9 ]*", text):
             text = f'"{text}"'
-        payload = self._notation(node, text, parse_octets)
+        payload = self.notation(node, text, parse_octets)
         return None if payload is None else m.Deliver(payload=payload, **common)
 
     def _stop(self, node: Node, keys: Mapping[str, Node], common: dict[str, Any]) -> m.Step | None:
@@ -430,22 +320,6 @@ class _Body:
             )
             known = self._rounds[number] = reader.steps(self._node)
         return known
-
-
-def _whole_value(text: str) -> Any:
-    tokens = Tokens(text)
-    value = parse_value(tokens)
-    if not tokens.done():
-        raise NotationError(f"{tokens.peek().text!r} is too much here", tokens.peek().column)
-    return value
-
-
-def _whole_expr(text: str) -> Expr:
-    tokens = Tokens(text)
-    value = parse_expr(tokens)
-    if not tokens.done():
-        raise NotationError(f"{tokens.peek().text!r} is too much here", tokens.peek().column)
-    return value
 
 
 def walk(steps: Sequence[m.Step]) -> list[m.Step]:

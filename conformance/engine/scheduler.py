@@ -203,6 +203,11 @@ class Engine:
                     self._targets[key] = error
         return self._targets[key]
 
+    @property
+    def alive(self) -> bool:
+        """The engine's thread runs, so its futures will be done."""
+        return self._thread is not None and self._thread.is_alive()
+
     def health(self) -> dict[str, int]:
         """Health counters of all targets, added up."""
         total: dict[str, int] = {}

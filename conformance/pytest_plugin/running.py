@@ -120,6 +120,8 @@ class CaseRun:
         try:
             nodeid, future = self._queue.get(timeout=timeout)
         except Empty:
+            if not self.engine.alive:
+                raise RuntimeError("the engine has died: what is not done stays undecided") from None
             if self._tick is not None:
                 self._tick()
             return

@@ -8,7 +8,6 @@ from conformance.tcp.options import Option, find
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR, AE = 1, 2, 4, 8, 16, 32, 64, 128, 256
 FLAG_BITS = {"SYN": SYN, "FIN": FIN, "RST": RST, "PSH": PSH, "ACK": ACK, "URG": URG, "ECE": ECE, "CWR": CWR, "AE": AE}
-ALL_FLAGS = 0x1FF
 _NAMES = tuple(FLAG_BITS.items())
 
 

@@ -61,7 +61,6 @@ class TCB:
         "synchronized",
         "target_only_syn",
         "text",
-        "text_base",
         "ts_echo",
         "ts_on",
         "ts_recent",
@@ -103,7 +102,6 @@ class TCB:
         self.copies: dict[int, Copy] = {}
         self.last_copy: Copy | None = None
         self.text = bytearray()
-        self.text_base = 0
         self.window_field = 65535
         self._lead = 0
         self._holes: list[tuple[int, int, bool]] = []
@@ -292,7 +290,7 @@ class TCB:
     def _seen_syn(self, segment: Segment) -> None:
         again = self.iss == segment.seq and not self.reset
         if not again:
-            self.iss = self.text_base = segment.seq
+            self.iss = segment.seq
             self.text.clear()
             self.copies.clear()
             self.snd_una = segment.seq
