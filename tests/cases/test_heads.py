@@ -31,5 +31,5 @@ def test_keys_after_the_steps_count_too() -> None:
 
 def test_what_is_wrong_with_the_steps_shows_when_they_are_built() -> None:
     case = load_text(HEAD + "steps:\n- send: SYNN\n", "x.yaml", "x", steps=False)
-    with pytest.raises(CaseError, match="x.yaml:5:9: 'SYNN' is no flag"):
+    with pytest.raises(CaseError, match=r"x\.yaml:5:9: 'SYNN' is no flag"):
         case.variations[0].build()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_samples import BACK, IRS, ISS, OUT, TARGET_PORT, TESTER_PORT, event, passing, seen, sent
