@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ from conformance.wire.codec import prepare
 
 AT_ONCE = 1500
 """Variations that run at the same time; the rest wait their turn, long ones go first."""
+BURST = 8
+"""Variations started between two looks at timers and arrivals: some milliseconds."""
+HAND_OVER = 0.02
+"""Seconds between two deliveries of results."""
 _COLLECT = (100_000, 20, 1000)
 ATTEMPTS = 3
 """How often a variation is run before INCONCLUSIVE is its verdict."""
@@ -58,6 +63,7 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._futures: list[Future[Result]] = []
+        self._finished: list[tuple[Future[Result], Result]] = []
         self._slots: asyncio.Semaphore | None = None
         self._opening: dict[tuple[tuple[str, str], ...], asyncio.Lock] = {}
 
@@ -94,6 +100,7 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._flush()
         for future in self._futures:
             future.cancel()  # whose task never began
         for opened in self._targets.values():
@@ -129,13 +136,14 @@ class Engine:
     async def _feed(self, ordered: list[Variation], futures: dict[str, Future[Result]]) -> None:
         """Start one after the other, so that those that wait are woken in time between two starts."""
         assert self._slots is not None
-        waiting = list(ordered)
+        waiting = deque(ordered)
         try:
             while waiting:
                 await self._slots.acquire()
-                variation = waiting.pop(0)
+                variation = waiting.popleft()
                 self._keep(asyncio.get_running_loop().create_task(self._one(variation, futures[variation.id])))
-                await asyncio.sleep(0)
+                if len(waiting) % BURST == 0:
+                    await asyncio.sleep(0)
         finally:
             for variation in waiting:
                 futures[variation.id].cancel()
@@ -148,7 +156,7 @@ class Engine:
             self.on_start(variation)
             result = await self._decide(variation)
             self.on_result(result)
-            future.set_result(result)
+            self._hand_over(future, result)
         except asyncio.CancelledError:
             future.cancel()
             if not future.done():
@@ -158,6 +166,17 @@ class Engine:
             future.set_exception(error)
         finally:
             self._slots.release()
+
+    def _hand_over(self, future: Future[Result], result: Result) -> None:
+        """Results go in batches: each wakes the thread that waits for it, which then wants the interpreter."""
+        if not self._finished:
+            asyncio.get_running_loop().call_later(HAND_OVER, self._flush)
+        self._finished.append((future, result))
+
+    def _flush(self) -> None:
+        finished, self._finished = self._finished, []
+        for future, result in finished:
+            future.set_result(result)
 
     async def _decide(self, variation: Variation) -> Result:
         case = variation.case
