@@ -92,7 +92,8 @@ class Run:
         self.observer: Callable[[Step], None] | None = None
         """Told of every step before it is performed."""
         self.late = 0.0
-        """Seconds: the most that a timer of ours fired late."""
+        """Seconds: the most that a timer of ours fired late, or that our process was kept from running."""
+        self._marked, self._marked_waited = self.base, 0
         self.icmp: list[IcmpMessage] = []
         self.inbox = Inbox()
         self._wakers: list[asyncio.Future[None]] = []
@@ -279,6 +280,13 @@ class Run:
                 raise Inconclusive("the barrier that proves silence was lost three times")
         self.pump()
         self.acted = False
+
+    def count_held(self) -> None:
+        """A step begins or has failed: time since the one before that was not spent waiting was taken from us."""
+        now = self.clock.now()
+        held = (now - self._marked - self.waited + self._marked_waited) / 1e9
+        self.late = max(self.late, held)
+        self._marked, self._marked_waited = now, self.waited
 
     # -- steps ----------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from conformance.wire.base import Wire
 
 _DROPPED: WeakKeyDictionary[Wire, int] = WeakKeyDictionary()
 """Frames lost by each wire when last asked: a loss counts against every case that ran since then."""
-LATE = 0.1
+LATE = 0.03
 """Seconds of lateness of our own process from which on a failed step says nothing about the target."""
 
 
@@ -95,6 +95,7 @@ async def run_variation(
         result.reason = "every step up to 'stop' held"
     except StepFailed as failure:
         _judge(result, failure.finding, catalogue, preamble=index < lead)
+        run.count_held()
         if run.late > LATE and result.verdict is not Verdict.INCONCLUSIVE:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"our own process was {run.late:.2f} s late: {result.reason}"

@@ -30,7 +30,9 @@ BURST = 8
 HAND_OVER = 0.02
 """Seconds between two deliveries of results."""
 _COLLECT = (100_000, 20, 1000)
-ATTEMPTS = 3
+RETRY_AFTER = 0.5
+"""Seconds before the second attempt; the later ones wait longer."""
+ATTEMPTS = 5
 """How often a variation is run before INCONCLUSIVE is its verdict."""
 
 Settings = Mapping[str, str]
@@ -200,6 +202,9 @@ class Engine:
             result.attempts = attempt
             if result.verdict is not Verdict.INCONCLUSIVE or attempt >= ATTEMPTS:
                 return result
+            # What was in our way may be gone by then.
+            moment = self.clock.now() + round(RETRY_AFTER * attempt * 1e9)
+            await self.clock.until(moment, asyncio.get_running_loop().create_future())
             attempt += 1
 
     async def _target_for(self, settings: Settings) -> Target | TargetError:
