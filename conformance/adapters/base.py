@@ -1,0 +1,42 @@
+"""What the tester must know of a stack before it can start the stack's agent.
+
+A folder below `conformance/adapters/` is one stack: its `__init__.py` has `ADAPTER`, beside it stands the agent's source,
+a program of its own under a licence that fits the stack. Imports the standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class MissingError(Exception):
+    """Something that the stack needs is not on this machine; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """How to start an agent."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """One stack that can be a target."""
+
+    name: str
+    summary: str
+    """The stack and its version in a few words."""
+    install: str
+    """The one command that installs what `prepare` needs, as a user would type it."""
+    prepare: Callable[[str, Path], Program]
+    """Build the agent for a profile in a cache folder, of the stack's own, which keeps what was built before.
+
+    Raises MissingError when the machine lacks what `install` would bring; RuntimeError, with the tool's own words,
+    when a build fails.
+    """
+    profiles: Mapping[str, str] = field(default_factory=dict)
+    """Further ways to configure the stack: name and what differs, in a few words."""
