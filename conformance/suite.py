@@ -20,9 +20,9 @@ def cases() -> Path:
 
 
 def baseline(target: str) -> Path | None:
-    """The baseline that comes with the tester for a target of that name, or None."""
+    """The baseline that comes with the tester for a target of that name, whatever its profile, or None."""
     folder = _PACKED / "baselines" if _PACKED.is_dir() else _PACKAGE.parent / "reports" / "baselines"
-    path = folder / f"{target}.yaml"
+    path = folder / f"{target.partition(':')[0]}.yaml"
     return path if path.is_file() else None
 
 

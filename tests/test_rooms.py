@@ -17,7 +17,8 @@ BELOW: dict[str, set[str]] = {
     "cases": {"tcp"},
     "catalogue": {"tcp"},
     "wire": {"tcp"},
-    "targets": {"tcp", "wire"},
+    "adapters": set(),
+    "targets": {"tcp", "wire", "adapters"},
     "engine": {"tcp", "cases", "catalogue", "wire", "targets"},
 }
 BELOW["learn"] = BELOW["report"] = BELOW["engine"] | {"engine"}

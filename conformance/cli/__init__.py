@@ -11,6 +11,7 @@ from conformance.cli.doctor import doctor
 from conformance.cli.explain import explain
 from conformance.cli.listing import lint, list_cases, schema
 from conformance.cli.run import run
+from conformance.cli.target import target
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,5 +30,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, lint, list_cases, schema, explain, doctor):
+for command in (run, lint, list_cases, schema, explain, doctor, target):
     main.add_command(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,11 @@ def doctor(target: str, sysctl: tuple[str, ...]) -> None:
 
     Exits with 3 when something is bad.
     """
+    examine(target, sysctls(sysctl))
+
+
+def examine(target: str, named: Mapping[str, str]) -> None:
+    """All checks of a target, a line for each; exits with 3 when something is bad."""
     from conformance.targets.base import TargetError
     from conformance.targets.opening import opener
 
@@ -94,7 +99,6 @@ def doctor(target: str, sysctl: tuple[str, ...]) -> None:
 
     began = time.time_ns(), time.monotonic_ns()
     try:
-        named = sysctls(sysctl)
         opened = opener(target, named)({})
     except TargetError as error:
         tell(Check("target", str(error), "nothing can be run"))

@@ -8,6 +8,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from conformance.cases.model import Connection, Step, Variation
@@ -30,6 +31,9 @@ LATE_SHARE = 0.02
 """How late, as a share of a wait, our own process may be without harm."""
 UNPROVEN = 0.2
 """Seconds to wait for silence where the barrier is not sound."""
+
+
+_DRAWN = random.getrandbits
 
 
 class StepFailed(Exception):
@@ -85,7 +89,7 @@ class Run:
         """Something was sent or called since silence was last proven."""
         self.base = clock.now()
         """ns: the latest send or call."""
-        self.began = self.base
+        self.started = self.began = self.base
         """ns: the first send or call of the latest run of them; what came before satisfies no expectation after it."""
         self.waited = 0
         self.check_oracle = True
@@ -102,24 +106,33 @@ class Run:
         self.scope = Scope({}, {}, self.base)
         calibration = target.calibration
         self.pace = Pace(max(0.005, 20 * calibration.reply_p99), target.capabilities.challenge_interval)
-        self.delayed = variation.case.needs.link == "delayed-ack"
+        self.delayed = variation.case.needs.link == "delayed-ack" or not target.capabilities.quick_ack
         self.pair = target.open_pair(variation.version, variation.case.needs.link)  # type: ignore[arg-type]
         self.wire.attach(self.pair.tester, self.inbox)
         self.encoder = Encoder(self.pair.tester, self.pair.target, self.wire.tester_mac, self.wire.target_mac)
         self.pairs: list[Endpoints] = []
+        # In virtual time a run repeats, octet for octet: so must the tester's numbers.
+        self._numbers = (
+            partial(_DRAWN, 96) if target.time is None else partial(random.Random(variation.id).getrandbits, 96)
+        )
         self._add("main", variation.case.connections["main"], self.pair)
 
     # -- connections ----------------------------------------------------------------------------------------
 
     def _add(self, name: str, declared: Connection, pair: Endpoints) -> Conn:
-        numbers = random.getrandbits(96)
+        numbers = self._numbers()
         tcb = TCB(numbers & 0xFFFFFFFF, pair.version)
         tcb.snd_nxt = tcb.snd_una = numbers >> 32 & 0xFFFFFFFF
         key = (pair.tester_port, pair.target_port)
         queue = self.queues.setdefault(key, deque())
         conn = Conn(name, declared, pair, self.encoder, tcb, self.inbox, queue, highest=tcb.irs)
+        if self.target.time is not None:
+            conn.milliseconds = self._milliseconds
         self.scope.conns[name] = conn
         return conn
+
+    def _milliseconds(self) -> int:
+        return (self.clock.now() - self.started) // 1_000_000 + 1_000_000 & 0xFFFFFFFF
 
     def conn(self, name: str) -> Conn:
         """The connection of that name, made when it is first named."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from functools import lru_cache
 
-from conformance.engine.scope import Conn, HarnessError, Scope, number, timestamp_now
+from conformance.engine.scope import Conn, HarnessError, Scope, number
 from conformance.tcp import pattern
 from conformance.tcp.expression import Range
 from conformance.tcp.notation import (
@@ -66,7 +66,7 @@ def payload_octets(payload: Payload, offset: int, scope: Scope, conn: Conn) -> b
 
 def stamp(conn: Conn) -> Option:
     """The timestamps option that a correct peer would send now."""
-    return ("ts", timestamp_now(), conn.tcb.ts_echo)
+    return ("ts", conn.milliseconds(), conn.tcb.ts_echo)
 
 
 _NOP: Option = ("nop",)

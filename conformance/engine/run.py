@@ -14,7 +14,7 @@ from conformance.engine.clock import Clock
 from conformance.engine.context import Inconclusive, Run, StepFailed, Stopped, Unsupported
 from conformance.engine.result import Finding, Result, Verdict
 from conformance.engine.scope import HarnessError
-from conformance.targets.base import Target
+from conformance.targets.base import AdapterError, StackDied, Target
 from conformance.wire.base import Wire
 
 _DROPPED: WeakKeyDictionary[Wire, int] = WeakKeyDictionary()
@@ -99,6 +99,9 @@ async def run_variation(
         if run.late > LATE and result.verdict is not Verdict.INCONCLUSIVE:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"our own process was {run.late:.2f} s late: {result.reason}"
+    except StackDied as death:
+        step = run.steps[-1] if run.steps else steps[0]
+        _judge(result, run.fail(step, str(death)).finding, catalogue, preamble=index < lead)
     except TimeoutError:
         result.verdict, result.reason = Verdict.INCONCLUSIVE, f"not done within its deadline of {deadline:g} s"
     except Inconclusive as error:
@@ -147,7 +150,7 @@ def _judge(result: Result, finding: Finding, catalogue: Catalogue, *, preamble: 
 
 
 def _fault(error: Exception) -> str:
-    if isinstance(error, HarnessError):
+    if isinstance(error, HarnessError | AdapterError):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {frames[-1].name}, line {frames[-1].lineno}" if frames else ""

@@ -47,6 +47,14 @@ class Named(NamedTuple):
     """Seconds since the copy before it, 0 for the first."""
 
 
+_CLOCK_BASE = int.from_bytes(time.time_ns().to_bytes(8, "big")[4:], "big") & 0x3FFFFFFF
+
+
+def timestamp_now() -> int:
+    """The tester's TSval: milliseconds, from a base that differs from run to run (RFC 7323 section 5.4)."""
+    return (_CLOCK_BASE + time.monotonic_ns() // 1_000_000) & MASK
+
+
 @dataclass(slots=True)
 class Conn:
     """One connection of a running case."""
@@ -74,6 +82,8 @@ class Conn:
     """Octets that the application has written so far."""
     highest: int = 0
     """The number after the last octet that the tester ever sent."""
+    milliseconds: Callable[[], int] = timestamp_now
+    """The clock of the tester's TSval."""
 
     @property
     def ack(self) -> int:
@@ -89,14 +99,6 @@ class Scope:
     conns: dict[str, Conn]
     names: dict[str, Named]
     start_ns: int
-
-
-_CLOCK_BASE = int.from_bytes(time.time_ns().to_bytes(8, "big")[4:], "big") & 0x3FFFFFFF
-
-
-def timestamp_now() -> int:
-    """The tester's TSval: milliseconds, from a base that differs from run to run (RFC 7323 section 5.4)."""
-    return (_CLOCK_BASE + time.monotonic_ns() // 1_000_000) & MASK
 
 
 Reader = Callable[[Scope, Conn], float]

@@ -121,10 +121,38 @@ class Capabilities:
     """TCP options that it negotiates: mss wscale sackOK ts."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Settings that a case may need, and their value on this target: `syncookies: never`."""
+    quick_ack: bool = True
+    """Without `link: delayed-ack` data is acknowledged at once; otherwise a stack may take its time on any link."""
     challenge_interval: float = 0.0
     """Seconds between two challenge-type ACKs of one connection (RFC 5961 section 7), 0 when not limited."""
     msl: float = 120.0
     """Maximum segment lifetime in seconds that the stack claims (RFC 9293 3.4.2: 2 minutes)."""
+
+
+class StackDied(Exception):
+    """The stack crashed or hangs: its own doing, and a finding. The message says how."""
+
+
+class AdapterError(Exception):
+    """A stack's agent breaks the protocol, or ended by itself: a fault of the adapter, never a verdict on the stack."""
+
+
+EPOCH = 1_600_000_000_000_000_000
+"""ns of CLOCK_REALTIME at which virtual time begins: any fixed moment does, as long as runs agree on it."""
+
+
+class Timekeeper(Protocol):
+    """The clock of a stack in virtual time: it stands still but for `advance`."""
+
+    def now(self) -> int:
+        """ns since the target was opened."""
+
+    def advance(self, to: int) -> None:
+        """Let time pass up to `to` (ns), or to the first moment at which the stack does something.
+
+        What it did has then been delivered: frames to their inboxes, outcomes to their pending calls. Never raises:
+        a stack that died in it is told by the next thing asked of it.
+        """
 
 
 class Target(Protocol):
@@ -136,6 +164,8 @@ class Target(Protocol):
     calibration: Calibration
     capabilities: Capabilities
     oracle: Oracle | None
+    time: Timekeeper | None
+    """None: the machine's clock. With a clock of its own a stack runs one case after the other, each from a fresh start."""
 
     def describe(self) -> dict[str, object]:
         """For the report's header: kernel, addresses, every setting that touches a verdict."""

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from conformance.targets import holder
-from conformance.targets.base import Capabilities, Endpoints, IpVersion, Link, Oracle, TargetError
+from conformance.targets.base import Capabilities, Endpoints, IpVersion, Link, Oracle, TargetError, Timekeeper
 from conformance.targets.holders import HOLDERS, receive, send
 from conformance.targets.inet_diag import InetDiag
 from conformance.targets.sockets import VERBS, OwnSocket
@@ -88,6 +88,7 @@ class OwnKernel:
     """
 
     name = "linux"
+    time: Timekeeper | None = None
 
     def __init__(self, control: socket.socket, facts: dict[str, Any], fds: list[int]):
         self._control, self._facts = control, facts

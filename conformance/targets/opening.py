@@ -9,24 +9,44 @@ from concurrent.futures import Future
 
 from conformance.targets.base import Target, TargetError
 from conformance.targets.settings import from_sysctls, to_sysctls
+from conformance.targets.stacks import linux_sysctls, program, split
 
 Settings = Mapping[str, str]
 Opener = Callable[[Settings], Target]
 """Opens the target with the given settings; raises TargetError when it can't be had so."""
 
-TARGETS = ("linux",)
-"""The targets that there are, the default first."""
-
 
 def opener(target: str, sysctls: Mapping[str, str]) -> Opener:
-    """What opens that target, with `sysctls` set and whatever settings a case needs besides. Raises TargetError."""
-    if target not in TARGETS:
-        raise TargetError(f"target {target!r} is not one of: {', '.join(TARGETS)}")
+    """What opens that target (`stack` or `stack:profile`), with whatever settings a case needs besides.
 
+    `sysctls` are for the own kernel. Raises TargetError.
+    """
+    stack, profile = split(target)
+    if stack == "linux":
+        return _linux(target, {**linux_sysctls(profile), **sysctls})
+    if sysctls:
+        raise TargetError(f"--sysctl is for the own kernel, not for {target}")
+    agent = program(target)
+
+    def open_adapted(settings: Settings) -> Target:
+        from conformance.targets.adapted import AdaptedStack
+
+        found = AdaptedStack(target, agent)
+        for name, value in settings.items():
+            if found.capabilities.settings.get(name) != value:
+                found.close()
+                raise TargetError(f"{target} has no {name}: {value}")
+        return found
+
+    return open_adapted
+
+
+def _linux(name: str, sysctls: Mapping[str, str]) -> Opener:
     def open_linux(settings: Settings) -> Target:
         from conformance.targets.netns import OwnKernel
 
         kernel = OwnKernel.start({**sysctls, **to_sysctls(settings)})
+        kernel.name = name
         said = kernel.describe()["sysctls"]
         if isinstance(said, Mapping):
             kernel.capabilities = dataclasses.replace(kernel.capabilities, settings=from_sysctls(said))

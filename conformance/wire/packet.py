@@ -13,8 +13,7 @@ from time import time_ns
 
 from conformance.wire.base import Frame, Inbox
 from conformance.wire.ring import SLOTS, Ring
-
-_IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
+from conformance.wire.sorting import Sorter
 
 
 class PacketWire:
@@ -37,10 +36,9 @@ class PacketWire:
             self._socket.close()
             raise
         self._transmit = self._socket.send
-        self._inboxes: dict[bytes, Inbox] = {}
-        self._late: dict[bytes, Callable[[Frame], None]] = {}
+        self._sorter = Sorter()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sent = self._received = self._strays = self._dropped = 0
+        self._sent = self._received = self._dropped = 0
 
     def send(self, frame: bytes) -> int:
         """Send one frame; return the time (ns, CLOCK_REALTIME) just before it was handed to the kernel.
@@ -61,27 +59,8 @@ class PacketWire:
         if not arrived:
             return 0
         self._first = arrived[0][0]
-        moved = 0
-        inboxes = self._inboxes
-        for frame in arrived:
-            data = frame[1]
-            kind = data[12:14]
-            if kind == _IPV4:
-                address = data[30:34]
-            elif kind == _IPV6:
-                address = data[38:54]
-            else:
-                continue
-            inbox = inboxes.get(address)
-            if inbox is None:
-                self._nobodys(address, frame)
-                continue
-            inbox.frames.append(frame)
-            moved += 1
-            if inbox.wake is not None:
-                inbox.wake()
         self._received += len(arrived)
-        return moved
+        return self._sorter.sort(arrived)
 
     def _readable(self) -> None:
         self._first = 0
@@ -89,25 +68,13 @@ class PacketWire:
         if self._first:
             self.lag = time_ns() - self._first
 
-    def _nobodys(self, address: bytes, frame: Frame) -> None:
-        late = self._late.get(address)
-        if late is not None:
-            late(frame)
-        elif frame.data[0] & 1 == 0:  # the group bit of the Ethernet destination
-            self._strays += 1
-
     def attach(self, address: bytes, inbox: Inbox) -> None:
         """Deliver frames whose IP destination is `address` (4 or 16 octets) to `inbox` from now on."""
-        self._late.pop(address, None)
-        self._inboxes[address] = inbox
+        self._sorter.attach(address, inbox)
 
     def detach(self, address: bytes, late: Callable[[Frame], None] | None = None) -> None:
         """Stop delivering; frames that still come for `address` go to `late` until the address is attached again."""
-        self._inboxes.pop(address, None)
-        if late is None:
-            self._late.pop(address, None)
-        else:
-            self._late[address] = late
+        self._sorter.detach(address, late)
 
     def watch(self) -> None:
         """Register with the running asyncio loop, so that arrivals are drained and inboxes woken by themselves.
@@ -132,7 +99,7 @@ class PacketWire:
             "sent": self._sent,
             "received": self._received,
             "dropped": self._dropped,
-            "strays": self._strays,
+            "strays": self._sorter.strays,
         }
 
     def close(self) -> None:

@@ -170,6 +170,7 @@ class FakeTarget:
     """A target of which everything is scripted."""
 
     name = "fake"
+    time = None
 
     def __init__(
         self, clock: VirtualClock, script: Script, *, sound: bool = True, oracle: str | None = None, **able: Any

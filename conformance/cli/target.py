@@ -1,0 +1,40 @@
+"""`conformance target`: which stacks can be tested here, and whether one of them can give verdicts at all."""
+
+from __future__ import annotations
+
+import click
+
+from conformance.cli.doctor import examine
+
+
+@click.group()
+def target() -> None:
+    """List the stacks that can be tested, and check one."""
+
+
+@target.command("list")
+@click.option("--names", is_flag=True, help="Only the names, without looking what can run here.")
+def list_targets(names: bool) -> None:
+    """Every target by name, what it is, and what it lacks on this machine."""
+    from conformance.targets.stacks import listed
+
+    found = list(listed(prepare=not names))
+    if names:
+        for one in found:
+            click.echo(one.name)
+        return
+    width = max(len(one.name) for one in found)
+    for one in found:
+        click.echo(f"{one.name:<{width}}  {one.summary}")
+        if one.missing and ":" not in one.name:
+            click.echo(f"{'':<{width}}  not here: {one.missing}; to install: {one.install}")
+
+
+@target.command()
+@click.argument("name")
+def check(name: str) -> None:
+    """Look whether a target works: the path, the clock, every call that its agent declares.
+
+    Exits with 3 when something is bad.
+    """
+    examine(name, {})

@@ -1,0 +1,283 @@
+"""The channel to a stack's agent: lines of JSON, requests and frames in one order (docs/adapters.md).
+
+`Channel` starts the agent and keeps the order; it knows nothing of sockets, cases or clocks. Blames are kept apart:
+`StackDied` is the stack's doing (a signal, or no answer at all), `AdapterError` the agent's (it breaks the protocol, or
+ends by itself). Imports the adapters' contract and the standard library.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from conformance.adapters.base import Program
+from conformance.targets.base import AdapterError, StackDied
+
+PROTOCOL = 1
+PATIENCE = 10.0
+"""Seconds without an answer after which a stack counts as hanging: it has a processor's work to do, never to wait."""
+MAXIMUM_LINE = 1 << 18
+_LAST_WORDS = 2000
+"""Octets of the agent's own output that are shown when it dies."""
+_DESCRIPTOR = 3
+
+
+Heard = Callable[[bytes, int], None]
+"""Told of each frame of the stack: the octets, and when it was sent in the agent's time (ns)."""
+
+
+class Channel:
+    """A running agent. Not safe for several threads.
+
+    `heard` is called for frames while `request` or `advance` read; outcomes of pending calls are kept in `settled`.
+    """
+
+    def __init__(self, program: Program, heard: Heard) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = ours
+        self._heard = heard
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the agent
+        try:
+            self._process = _Process(program, theirs, self._output.fileno())
+        except OSError as problem:
+            ours.close()
+            raise AdapterError(f"{program.argv[0]}: {problem.strerror}") from problem
+        finally:
+            theirs.close()
+        ours.settimeout(PATIENCE)
+        self._in = bytearray()
+        self._lines: collections.deque[dict[str, Any]] = collections.deque()
+        self._out: list[bytes] = []
+        self._next_id = 0
+        self.sent = self.received = 0
+        """Frames since the latest hello, to and from the stack."""
+        self.settled: dict[int, dict[str, Any]] = {}
+        """Answers to calls that had been pending, by id, until somebody takes them."""
+        self.on_settled: Callable[[int], None] | None = None
+        self.waiting: set[int] = set()
+        """Ids of calls that are pending."""
+        self.alive = True
+
+    # -- writing --------------------------------------------------------------------------------------------
+
+    def frame(self, octets: bytes) -> None:
+        """Hand a frame to the stack; it leaves with the next request."""
+        self._out.append(b'{"frame":"%s"}\n' % octets.hex().encode())
+        self.sent += 1
+
+    def _write(self, message: Mapping[str, object]) -> None:
+        self._out.append(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        octets = b"".join(self._out)
+        self._out.clear()
+        try:
+            self._socket.sendall(octets)
+        except OSError as problem:
+            raise self._gone(problem) from problem
+
+    # -- reading --------------------------------------------------------------------------------------------
+
+    def _line(self) -> dict[str, Any]:
+        while not self._lines:
+            try:
+                octets = self._socket.recv(1 << 16)
+            except OSError as problem:
+                raise self._gone(problem) from problem
+            if not octets:
+                raise self._gone(None)
+            *whole, rest = (self._in + octets).split(b"\n")
+            self._in = bytearray(rest)
+            if len(rest) > MAXIMUM_LINE:
+                raise self._breach(f"a line of more than {MAXIMUM_LINE} octets")
+            for line in whole:
+                self._lines.append(self._parsed(bytes(line)))
+        return self._lines.popleft()
+
+    def _parsed(self, line: bytes) -> dict[str, Any]:
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            raise self._breach(f"not a line of JSON: {line[:80]!r}") from None
+        if not isinstance(message, dict):
+            raise self._breach(f"not an object: {line[:80]!r}")
+        return message
+
+    def _take(self, message: dict[str, Any]) -> None:
+        """A frame, or the late answer to a call that was pending."""
+        if "frame" in message:
+            try:
+                octets = bytes.fromhex(message["frame"])
+            except (TypeError, ValueError):
+                raise self._breach(f"a frame that is not hexadecimal: {str(message['frame'])[:40]!r}") from None
+            at = message.get("at", 0)
+            if not isinstance(at, int):
+                raise self._breach(f"a frame's time that is no integer: {at!r}")
+            self.received += 1
+            self._heard(octets, at)
+            return
+        number = message.get("id")
+        if number in self.waiting and ("ok" in message or "error" in message):
+            self.waiting.discard(number)
+            self.settled[number] = message
+            if self.on_settled is not None:
+                self.on_settled(number)
+            return
+        raise self._breach(f"an answer to nothing that was asked: {str(message)[:80]}")
+
+    # -- asking ---------------------------------------------------------------------------------------------
+
+    def hello(self, configure: Mapping[str, object]) -> dict[str, Any]:
+        """Configure the stack and return what the agent says of it."""
+        self._write({"configure": {"protocol": PROTOCOL, **configure}})
+        return self._welcome()
+
+    def reset(self) -> None:
+        """Back to the moment of the hello; only for agents that declare it."""
+        self._write({"id": self._new_id(), "do": "reset"})
+        self._welcome()
+
+    def _welcome(self) -> dict[str, Any]:
+        while True:
+            message = self._line()
+            if "hello" in message:
+                break
+            if "frame" not in message and message.get("id") not in self.waiting:
+                raise self._breach(f"something before its hello: {str(message)[:80]}")
+        said = message["hello"]
+        if not isinstance(said, dict) or said.get("protocol") != PROTOCOL:
+            raise self._breach(f"a hello that is not of protocol {PROTOCOL}")
+        self.sent = self.received = 0
+        self.waiting.clear()
+        self.settled.clear()
+        return said
+
+    def _new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id
+
+    def request(self, verb: str, **fields: object) -> tuple[int, dict[str, Any]]:
+        """Ask for a verb; return the request's id and the answer, which has `ok`, `error` or `pending`.
+
+        Raises AdapterError, StackDied.
+        """
+        number = self._new_id()
+        self._write({"id": number, "do": verb, **fields})
+        while True:
+            message = self._line()
+            if message.get("id") != number:
+                self._take(message)
+                continue
+            if "pending" in message:
+                self.waiting.add(number)
+            elif "ok" not in message and "error" not in message:
+                raise self._breach(f"an answer without ok, error or pending: {str(message)[:80]}")
+            return number, message
+
+    def advance(self, to: int, now: int) -> tuple[int, int | None]:
+        """Let the stack's time pass from `now` up to `to` (ns); return the time reached and when its next timer is due.
+
+        Raises AdapterError when counts or times don't agree, StackDied.
+        """
+        before = self.received
+        _, message = self.request("advance", to=to, **{"in": self.sent})
+        said = message.get("ok")
+        if not isinstance(said, dict):
+            raise self._breach(f"no answer to advance: {str(message)[:80]}")
+        reached, next_ = said.get("now"), said.get("next")
+        if said.get("in") != self.sent or said.get("out") != self.received:
+            raise self._breach(
+                f"{self.sent} frames went in and {self.received} came out, it counts {said.get('in')} and {said.get('out')}"
+            )
+        if not isinstance(reached, int) or not now <= reached <= max(to, now):
+            raise self._breach(f"time went from {now} to {reached!r}, asked for {to}")
+        if reached < to and self.received == before and not self.settled:
+            raise self._breach(f"it stopped at {reached} before {to} without a reason")
+        if next_ is not None and (not isinstance(next_, int) or next_ < reached):
+            raise self._breach(f"its next timer is due in the past: {next_!r}")
+        return reached, next_
+
+    # -- the end --------------------------------------------------------------------------------------------
+
+    def _breach(self, what: str) -> AdapterError:
+        self.close()
+        return AdapterError(f"the agent breaks the protocol: {what}")
+
+    def _gone(self, problem: OSError | None) -> Exception:
+        """Why the channel ended."""
+        hangs = isinstance(problem, TimeoutError)
+        code = None if hangs else self._process.wait(1.0)
+        words = self.last_words()
+        self.close()
+        said = f"; its last words: {words}" if words else ""
+        if hangs:
+            return StackDied(f"the stack hangs: no answer for {PATIENCE:g} s{said}")
+        if code is not None and code < 0:
+            return StackDied(f"the stack crashed: {signal.Signals(-code).name}{said}")
+        return AdapterError(f"the agent ended by itself (exit code {code}){said}")
+
+    def last_words(self) -> str:
+        """The end of what the agent printed."""
+        with contextlib.suppress(OSError, ValueError):
+            size = self._output.seek(0, os.SEEK_END)
+            self._output.seek(max(0, size - _LAST_WORDS))
+            return self._output.read().decode(errors="replace").strip()
+        return ""
+
+    def close(self) -> None:
+        """End the agent and whatever it started; safe to call twice."""
+        if not self.alive:
+            return
+        self.alive = False
+        self._socket.close()
+        self._process.kill()
+        self._output.close()
+
+
+class _Process:
+    """A started program, in a session and process group of its own."""
+
+    def __init__(self, program: Program, channel: socket.socket, output: int) -> None:
+        # Not by subprocess: it can't place a descriptor at a given number without running Python in the child.
+        descriptor = os.dup(channel.fileno()) if channel.fileno() == _DESCRIPTOR else channel.fileno()
+        try:
+            actions = [
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, output, 1),
+                (os.POSIX_SPAWN_DUP2, output, 2),
+                (os.POSIX_SPAWN_DUP2, descriptor, _DESCRIPTOR),
+            ]
+            environment = {**os.environ, **program.environment}
+            self.pid = os.posix_spawnp(program.argv[0], program.argv, environment, file_actions=actions, setsid=True)
+        finally:
+            if descriptor != channel.fileno():
+                os.close(descriptor)
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, or minus the signal; None while it runs."""
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
+
+    def wait(self, timeout: float) -> int | None:
+        """As `poll`, after up to `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while self.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        return self._code
+
+    def kill(self) -> None:
+        """Kill it with all that it started, and wait for it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        if self.poll() is None:
+            self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

@@ -1,0 +1,52 @@
+"""Answers for the phantom router: ARP requests (RFC 826) and neighbour solicitations (RFC 4861 section 4.3, 4.4).
+
+Frames in, frames out; every address asked for is the router's, so that a target finds the tester whichever way it
+thinks that the tester lies. Imports the codec's checksum and the standard library.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from conformance.wire.codec import checksum
+
+_ARP, _IPV6 = b"\x08\x06", b"\x86\xdd"
+_ICMPV6 = 58
+_SOLICITATION, _ADVERTISEMENT = 135, 136
+_ROUTER_SOLICITED_OVERRIDE = 0xE0000000
+
+
+def answer(frame: bytes, router_mac: bytes, owns: Callable[[bytes], bool] = lambda _: True) -> bytes | None:
+    """The reply to a frame that asks who has an address (4 or 16 octets) that the router `owns`, or None."""
+    kind = frame[12:14]
+    if kind == _ARP and len(frame) >= 42:
+        return _arp(frame, router_mac, owns)
+    if kind == _IPV6 and len(frame) >= 78 and frame[20] == _ICMPV6 and frame[54] == _SOLICITATION:
+        return _advertisement(frame, router_mac, owns)
+    return None
+
+
+def _arp(frame: bytes, router_mac: bytes, owns: Callable[[bytes], bool]) -> bytes | None:
+    hardware, protocol, sizes, operation = struct.unpack("!HHHH", frame[14:22])
+    asker_mac, asker, wanted = frame[22:28], frame[28:32], frame[38:42]
+    # A probe for one's own address (RFC 5227), or an announcement of it, is no question to us.
+    if (hardware, protocol, sizes, operation) != (1, 0x0800, 0x0604, 1) or asker in (wanted, b"\0\0\0\0"):
+        return None
+    if not owns(wanted):
+        return None
+    head = struct.pack("!HHHH", 1, 0x0800, 0x0604, 2)
+    return asker_mac + router_mac + _ARP + head + router_mac + wanted + asker_mac + asker
+
+
+def _advertisement(frame: bytes, router_mac: bytes, owns: Callable[[bytes], bool]) -> bytes | None:
+    asker_mac, asker, wanted = frame[6:12], frame[22:38], frame[62:78]
+    # From the unspecified address it looks for duplicates of its own (RFC 4862 section 5.4).
+    if asker == bytes(16) or not owns(wanted):
+        return None
+    body = struct.pack("!I", _ROUTER_SOLICITED_OVERRIDE) + wanted + b"\x02\x01" + router_mac
+    message = struct.pack("!BBH", _ADVERTISEMENT, 0, 0) + body
+    pseudo = wanted + asker + struct.pack("!II", len(message), _ICMPV6)
+    message = message[:2] + checksum(pseudo + message).to_bytes(2) + message[4:]
+    header = struct.pack("!IHBB", 6 << 28, len(message), _ICMPV6, 255) + wanted + asker
+    return asker_mac + router_mac + _IPV6 + header + message
