@@ -57,7 +57,9 @@ def is_keep_alive(segment: Segment, tcb: TCB) -> bool:
 def own_accord(segment: Segment, tcb: TCB) -> str | None:
     """Why a stack may send `segment` now although no step asks for it, or None when it may not."""
     if is_copy(segment, tcb):
-        if not before(tcb.snd_una, segment.end):
+        # What crosses the tester's acknowledgement was sent in ignorance of it.
+        una = tcb.una_before if segment.time < tcb.una_time else tcb.snd_una
+        if not before(una, segment.end):
             return None
         copy = tcb.copies.get(segment.seq) or tcb.last_copy
         alone = segment.flags & (SYN | ACK) == SYN

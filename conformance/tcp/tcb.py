@@ -64,6 +64,8 @@ class TCB:
         "ts_echo",
         "ts_on",
         "ts_recent",
+        "una_before",
+        "una_time",
         "version",
         "window_field",
     )
@@ -73,6 +75,8 @@ class TCB:
         self.irs = irs
         self.iss: int | None = None
         self.snd_una = self.snd_nxt = 0
+        self.una_before = self.una_time = 0
+        """What snd_una was before the tester's latest acknowledgement of something new, and when (ns) that left."""
         self.snd_wnd = 0
         self.max_wnd = 0
         self.rcv_nxt = irs
@@ -167,6 +171,7 @@ class TCB:
         if stamps is not None and self.ts_on and at_or_before(segment.seq, self.last_ack or self.rcv_nxt):
             self.ts_recent = stamps[0]
         if before(self.snd_una, segment.ack):
+            self.una_before, self.una_time = self.snd_una, segment.time
             self.snd_una = segment.ack
         self.snd_wnd = segment.win << self.snd_shift
         self.max_wnd = max(self.max_wnd, self.snd_wnd)

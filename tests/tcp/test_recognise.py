@@ -55,6 +55,14 @@ def test_a_repeat_of_what_was_acknowledged_is_never_admitted(talk):
     assert r.own_accord(would(talk, ACK, 1, text=b"abc", after=0.5), talk.tcb) is None
 
 
+def test_a_repeat_that_crosses_its_acknowledgement_is_admitted_when_it_was_due(talk):
+    talk.seen(ACK, 1, 1, b"abc")
+    late, early = would(talk, ACK, 1, text=b"abc", after=0.2), would(talk, ACK, 1, text=b"abc", after=0.1)
+    talk.sent(ACK, 1, 4, time=talk.time + 300_000_000)
+    assert r.own_accord(late, talk.tcb) == "a due retransmission"
+    assert r.own_accord(early, talk.tcb) is None
+
+
 def test_a_window_update_opens_and_acknowledges_nothing(talk):
     talk.seen(ACK, 1, 1)
     assert r.own_accord(would(talk, ACK, 1, win=2000), talk.tcb) == "a window update"
