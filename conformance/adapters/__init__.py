@@ -1,1 +1,1 @@
-"""Stacks that take part by an agent program (docs/adapters.md): one folder each, with the agent and how to prepare it."""
+"""Stacks that take part by an agent program (docs/adapters.md): a folder each, with the agent and its preparation."""

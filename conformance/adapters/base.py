@@ -1,7 +1,7 @@
 """What the tester must know of a stack before it can start the stack's agent.
 
-A folder below `conformance/adapters/` is one stack: its `__init__.py` has `ADAPTER`, beside it stands the agent's source,
-a program of its own under a licence that fits the stack. Imports the standard library only.
+A folder below `conformance/adapters/` is one stack: its `__init__.py` has `ADAPTER`, beside it stands the agent's
+source, a program of its own under a licence that fits the stack. Imports the standard library only.
 """
 
 from __future__ import annotations

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from conformance import suite
+from conformance.targets.asked import OPTIONS, RATE, Asked
 
 if TYPE_CHECKING:
     from conformance.cases.model import Case
@@ -39,6 +40,33 @@ def selecting(function: Callable[..., Any]) -> Callable[..., Any]:
         "--tier", type=click.Choice(["default", "long", "all"]), help="Cases of at most 135 s, longer ones, or all."
     )
     return tier(function)
+
+
+def targeting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what is tested, and how it is reached."""
+    for option in reversed(OPTIONS):
+        text = option.help[0].upper() + option.help[1:] + "."
+        kind = int if option.name == "rate" else str
+        more: dict[str, Any] = {"default": RATE} if option.name == "rate" else {}
+        function = click.option(
+            f"--{option.name}", multiple=option.repeated, type=kind, metavar=option.metavar, help=text, **more
+        )(function)
+    sysctl = click.option(
+        "--sysctl", multiple=True, metavar="NAME=VALUE", help="Set in the target's namespace. Repeatable."
+    )
+    target = click.option(
+        "--target",
+        default="linux",
+        metavar="TARGET",
+        help="The stack under test: linux is this kernel; see 'conformance target list'; or a host's address.",
+    )
+    return target(sysctl(function))
+
+
+def asked_for(options: Mapping[str, Any]) -> Asked:
+    """The target that was asked for."""
+    said = {option.name.replace("-", "_"): options[option.name.replace("-", "_")] for option in OPTIONS}
+    return Asked(target=options["target"], sysctls=sysctls(options["sysctl"]), **said)
 
 
 def sysctls(texts: Iterable[str]) -> dict[str, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from conformance.cli.common import NOT_RUN, fail, sysctls
+from conformance.cli.common import NOT_RUN, asked_for, fail, targeting
+from conformance.targets.asked import Asked
 
 if TYPE_CHECKING:
     from conformance.engine.scheduler import Opener
@@ -76,17 +77,16 @@ class Check:
 
 
 @click.command()
-@click.option("--target", default="linux", metavar="TARGET", help="The stack under test; linux is this kernel.")
-@click.option("--sysctl", multiple=True, metavar="NAME=VALUE", help="Set in the target's namespace. Repeatable.")
-def doctor(target: str, sysctl: tuple[str, ...]) -> None:
+@targeting
+def doctor(**asked: Any) -> None:
     """Check the path to the target, the clock, and that the tester itself works.
 
     Exits with 3 when something is bad.
     """
-    examine(target, sysctls(sysctl))
+    examine(asked_for(asked))
 
 
-def examine(target: str, named: Mapping[str, str]) -> None:
+def examine(asked: Asked) -> None:
     """All checks of a target, a line for each; exits with 3 when something is bad."""
     from conformance.targets.base import TargetError
     from conformance.targets.opening import opener
@@ -99,7 +99,7 @@ def examine(target: str, named: Mapping[str, str]) -> None:
 
     began = time.time_ns(), time.monotonic_ns()
     try:
-        opened = opener(target, named)({})
+        opened = opener(asked)({})
     except TargetError as error:
         tell(Check("target", str(error), "nothing can be run"))
         sys.exit(NOT_RUN)
@@ -109,7 +109,7 @@ def examine(target: str, named: Mapping[str, str]) -> None:
                 tell(check)
     finally:
         opened.close()
-    for check in (*_controls(opener(target, named)), *_clock(*began)):
+    for check in (*_controls(opener(asked)), *_clock(*began)):
         tell(check)
     if any(check.remedy for check in checks):
         fail("verdicts can't be trusted until what is bad is mended", NOT_RUN)

@@ -12,13 +12,13 @@ from typing import Any
 import click
 
 from conformance import suite
-from conformance.cli.common import NOT_RUN, fail, selecting, sysctls
+from conformance.cli.common import NOT_RUN, asked_for, fail, selecting, targeting
+from conformance.targets.asked import OPTIONS
 
 
 @click.command()
 @click.argument("paths", nargs=-1)
-@click.option("--target", default="linux", metavar="TARGET", help="The stack under test; linux is this kernel.")
-@click.option("--sysctl", multiple=True, metavar="NAME=VALUE", help="Set in the target's namespace. Repeatable.")
+@targeting
 @click.option("--report", metavar="DIR", help="Where the report goes; reports/<time> otherwise.")
 @click.option("--capture", type=click.Choice(["failed", "all"]), default="failed", help="Which cases leave a capture.")
 @click.option("--baseline", metavar="FILE", help="Known deviations; those that come with the target otherwise.")
@@ -36,7 +36,7 @@ def run(paths: tuple[str, ...], **asked: Any) -> None:
     PATHS are folders, files, or single variations as failures name them: 'cases/open/x.yaml::[ip=v4]'.
     """
     gc.disable()  # until the first case runs: there is nothing to collect, and looking for it takes a fifth of the time
-    named = sysctls(asked["sysctl"])
+    wanted = asked_for(asked)
     folder = _report_folder(asked["report"])
     # Neither configuration nor plugins that happen to be around have a say.
     for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
@@ -45,7 +45,7 @@ def run(paths: tuple[str, ...], **asked: Any) -> None:
     from conformance.targets.opening import Early, opener
 
     # The namespace is made by another process: that takes as long as pytest takes to get ready.
-    early = Early(lambda settings: opener(asked["target"], named)(settings))  # noqa: PLW0108 - raises where it is used
+    early = Early(lambda settings: opener(wanted)(settings))  # noqa: PLW0108 - raises where it is used
     import pytest
 
     from conformance.cli.front import Front
@@ -81,11 +81,16 @@ def _arguments(paths: tuple[str, ...], asked: dict[str, Any], folder: Path) -> l
         f"--captures={asked['capture']}",
         f"--tier={asked['tier'] or 'default'}",
     ]
-    for name in ("sysctl", "requirement", "section", "level", "state"):
+    repeated = [option.name for option in OPTIONS if option.repeated]
+    for name in ("sysctl", "requirement", "section", "level", "state", *repeated):
         arguments += [f"--{name}={value}" for value in asked[name]]
-    for name, option in (("baseline", "--baseline"), ("keyword", "-k"), ("mark", "-m")):
+    for option in OPTIONS:
+        value = asked[option.name.replace("-", "_")]
+        if not option.repeated and value is not None:
+            arguments.append(f"--{option.name}={value}")
+    for name, flag in (("baseline", "--baseline"), ("keyword", "-k"), ("mark", "-m")):
         if asked[name] is not None:
-            arguments += [option, asked[name]]
+            arguments += [flag, asked[name]]
     switches = {"strict": "--strict-verdicts", "no_oracle": "--no-oracle", "first": "-x", "last_failed": "--lf"}
-    arguments += [option for name, option in switches.items() if asked[name]]
+    arguments += [flag for name, flag in switches.items() if asked[name]]
     return [*arguments, "--", *(paths or (str(suite.near(suite.cases())),))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from conformance.cli.doctor import examine
+from conformance.targets.asked import Asked
 
 
 @click.group()
@@ -37,4 +38,4 @@ def check(name: str) -> None:
 
     Exits with 3 when something is bad.
     """
-    examine(name, {})
+    examine(Asked(target=name))

@@ -8,7 +8,6 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from conformance.cases.model import Connection, Step, Variation
@@ -31,9 +30,6 @@ LATE_SHARE = 0.02
 """How late, as a share of a wait, our own process may be without harm."""
 UNPROVEN = 0.2
 """Seconds to wait for silence where the barrier is not sound."""
-
-
-_DRAWN = random.getrandbits
 
 
 class StepFailed(Exception):
@@ -112,15 +108,13 @@ class Run:
         self.encoder = Encoder(self.pair.tester, self.pair.target, self.wire.tester_mac, self.wire.target_mac)
         self.pairs: list[Endpoints] = []
         # In virtual time a run repeats, octet for octet: so must the tester's numbers.
-        self._numbers = (
-            partial(_DRAWN, 96) if target.time is None else partial(random.Random(variation.id).getrandbits, 96)
-        )
+        self._draw: Any = random if target.time is None else random.Random(variation.id)
         self._add("main", variation.case.connections["main"], self.pair)
 
     # -- connections ----------------------------------------------------------------------------------------
 
     def _add(self, name: str, declared: Connection, pair: Endpoints) -> Conn:
-        numbers = self._numbers()
+        numbers = self._draw.getrandbits(96)
         tcb = TCB(numbers & 0xFFFFFFFF, pair.version)
         tcb.snd_nxt = tcb.snd_una = numbers >> 32 & 0xFFFFFFFF
         key = (pair.tester_port, pair.target_port)

@@ -90,8 +90,7 @@ class Engine:
 
     async def _live(self, target: Target, ready: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
-        # A stack in virtual time has one case at a time: nothing is waited for, and each begins with a fresh stack.
-        self._slots = asyncio.Semaphore(AT_ONCE if target.time is None else 1)
+        self._slots = asyncio.Semaphore(min(AT_ONCE, target.at_once))
         self._stopping = asyncio.Event()
         target.wire.watch()
         self._targets[()] = target

@@ -64,7 +64,7 @@ def _describe(config: pytest.Config) -> dict[str, object]:
     from conformance.targets.opening import opener
 
     try:
-        target = opener(config.option.conformance_target, options.sysctls(config))({})
+        target = opener(options.asked(config))({})
     except TargetError as error:
         cannot(str(error))
     try:

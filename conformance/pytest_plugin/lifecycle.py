@@ -28,7 +28,7 @@ def open_early(config: pytest.Config) -> None:
     from conformance.targets.opening import Early, opener
 
     def open_target(settings: Mapping[str, str]) -> Target:
-        return opener(config.option.conformance_target, options.sysctls(config))(settings)
+        return opener(options.asked(config))(settings)
 
     config.stash[EARLY] = Early(open_target)
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from conformance.targets.asked import OPTIONS, RATE, Asked
+
 if TYPE_CHECKING:
     from conformance.selection import Selection
 
@@ -65,6 +67,15 @@ def add(parser: pytest.Parser) -> None:
             metavar=metavar,
             help=f"{what} (repeatable)",
         )
+    for option in OPTIONS:
+        group.addoption(
+            f"--{option.name}",
+            dest=f"conformance_{option.name.replace('-', '_')}",
+            action="append" if option.repeated else "store",
+            default=[] if option.repeated else None,
+            metavar=option.metavar,
+            help=option.help,
+        )
     group.addoption(
         "--strict-verdicts",
         dest="conformance_strict",
@@ -95,6 +106,26 @@ def folders(config: pytest.Config) -> list[Path]:
 def is_worker(config: pytest.Config) -> bool:
     """True in a process of pytest-xdist that runs items for another."""
     return hasattr(config, "workerinput")
+
+
+def asked(config: pytest.Config) -> Asked:
+    """The target that was asked for, and how it is reached. Raises UsageError."""
+    said = {option.name: getattr(config.option, f"conformance_{option.name.replace('-', '_')}") for option in OPTIONS}
+    rate = said["rate"]
+    if rate is not None and not rate.isdigit():
+        raise pytest.UsageError(f"--rate {rate!r}: a number of frames a second")
+    return Asked(
+        target=config.option.conformance_target,
+        sysctls=sysctls(config),
+        agent=said["agent"],
+        token_file=said["token-file"],
+        service=tuple(said["service"]),
+        source=tuple(said["source"]),
+        interface=said["interface"],
+        gateway=tuple(said["gateway"]),
+        allow=tuple(said["allow"]),
+        rate=RATE if rate is None else int(rate),
+    )
 
 
 def sysctls(config: pytest.Config) -> dict[str, str]:

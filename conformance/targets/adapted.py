@@ -7,15 +7,12 @@ has died. So a case does the same alone as in a whole run. Imports the channel, 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
-from typing import Any
 
 from conformance.adapters.base import Program
 from conformance.targets.agent import AgentOracle, Calls, ChannelSocket
 from conformance.targets.base import (
     EPOCH,
     AdapterError,
-    Capabilities,
     Endpoints,
     IpVersion,
     Link,
@@ -25,6 +22,7 @@ from conformance.targets.base import (
     Timekeeper,
 )
 from conformance.targets.channel import Channel
+from conformance.targets.declared import capabilities
 from conformance.wire.base import Barrier, Calibration, Frame, Wire
 from conformance.wire.handed import HandedWire
 
@@ -155,7 +153,7 @@ class AdaptedStack:
             self._start()
         except (StackDied, AdapterError) as problem:
             raise TargetError(f"target {name}: {problem}") from problem
-        self.capabilities = _capabilities(self._said)
+        self.capabilities = capabilities(self._said)
         self.oracle: Oracle | None = AgentOracle(lambda: self._agent) if self._said.get("state") else None
 
     @property
@@ -169,9 +167,9 @@ class AdaptedStack:
         """A new agent."""
         if self._channel is not None:
             self._channel.close()
-        self._channel = channel = Channel(self._program, self._keeper.heard)
+        self._channel = channel = Channel.start(self._program, self._keeper.heard)
         self._keeper.begin(channel)
-        self._calls = Calls(channel, self._wire, self._keeper)
+        self._calls = Calls(channel, self._keeper, asked=self._wire.stir, settle=self._wire.drain)
         self._said = channel.hello(
             {
                 "mac": TARGET_MAC,
@@ -235,6 +233,11 @@ class AdaptedStack:
         """A fresh socket of the application for this pair. Raises StackDied, AdapterError."""
         return self._agent.socket(pair)
 
+    @property
+    def at_once(self) -> int:
+        """One: nothing is waited for in virtual time, and each begins with a fresh stack."""
+        return 1
+
     def health(self) -> dict[str, int]:
         """Nothing is lost on a channel."""
         return {"dropped": 0}
@@ -254,23 +257,6 @@ class _Epoch:
     def now(self) -> int:
         """ns, as frames are stamped."""
         return EPOCH + self._now()
-
-
-def _capabilities(said: Mapping[str, Any]) -> Capabilities:
-    """What the agent declares. Raises TargetError where it is not of the declared types."""
-    try:
-        return Capabilities(
-            ip=frozenset(version for version in (4, 6) if version in said["ip"]),
-            verbs=frozenset(map(str, said["verbs"])),
-            links=frozenset({"quick-ack", "delayed-ack"}),
-            options=frozenset(map(str, said.get("options", ["mss"]))),
-            settings={str(name): str(value) for name, value in said.get("settings", {}).items()},
-            quick_ack=False,
-            challenge_interval=float(said.get("challenge_interval", 0.0)),
-            msl=float(said.get("msl", 120.0)),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise TargetError(f"the agent's hello is not as the protocol says: {problem!r}") from None
 
 
 def _mac(text: str) -> bytes:

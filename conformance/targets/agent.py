@@ -14,7 +14,6 @@ from typing import Any, Literal, Protocol
 
 from conformance.targets.base import AdapterError, Endpoints, Outcome, Pending, StackDied
 from conformance.targets.channel import Channel
-from conformance.wire.handed import HandedWire
 
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 Reading = Callable[[Any], object]
@@ -28,10 +27,15 @@ class Life(Protocol):
 
 
 class Calls:
-    """Requests to one agent, and those of them that are pending."""
+    """Requests to one agent, and those of them that are pending. `asked` is called after each."""
 
-    def __init__(self, channel: Channel, wire: HandedWire, life: Life) -> None:
-        self._channel, self._wire, self._life = channel, wire, life
+    def __init__(
+        self, channel: Channel, life: Life, *, asked: Callable[[], None], settle: Callable[[], object]
+    ) -> None:
+        self._channel, self._life = channel, life
+        self._asked = asked
+        self.settle = settle
+        """Take in what the agent has said by now."""
         self._numbers = itertools.count(1)
         self._pending: dict[int, ChannelCall] = {}
         channel.on_settled = self._settled
@@ -60,7 +64,7 @@ class Calls:
         except (StackDied, AdapterError) as problem:
             self._life.died = problem
             raise
-        self._wire.unsettled = True
+        self._asked()
         if "pending" in answer:
             call = ChannelCall(self, id_, verb, reading)
             if id_ in self._channel.settled:
@@ -91,10 +95,6 @@ class Calls:
         """Nobody waits for that call any more."""
         if self._pending.pop(id_, None) is not None and self._life.died is None:
             self.ask("cancel", call=id_)
-
-    def settle(self) -> None:
-        """Let the stack do what it does at once."""
-        self._wire.drain()
 
 
 class ChannelCall:

@@ -123,6 +123,8 @@ class Capabilities:
     """Settings that a case may need, and their value on this target: `syncookies: never`."""
     quick_ack: bool = True
     """Without `link: delayed-ack` data is acknowledged at once; otherwise a stack may take its time on any link."""
+    services: Mapping[str, int] = field(default_factory=dict)
+    """Without an agent: services that run on it, and their ports."""
     challenge_interval: float = 0.0
     """Seconds between two challenge-type ACKs of one connection (RFC 5961 section 7), 0 when not limited."""
     msl: float = 120.0
@@ -165,7 +167,7 @@ class Target(Protocol):
     capabilities: Capabilities
     oracle: Oracle | None
     time: Timekeeper | None
-    """None: the machine's clock. With a clock of its own a stack runs one case after the other, each from a fresh start."""
+    """None: the machine's clock. With a clock of its own a stack runs one case at a time, each from a fresh start."""
 
     def describe(self) -> dict[str, object]:
         """For the report's header: kernel, addresses, every setting that touches a verdict."""
@@ -181,6 +183,10 @@ class Target(Protocol):
 
     def socket(self, pair: Endpoints) -> AgentSocket:
         """A fresh socket of the application for this pair."""
+
+    @property
+    def at_once(self) -> int:
+        """How many cases it can run at the same time."""
 
     def health(self) -> dict[str, int]:
         """Counters whose rise makes silences doubtful: wire drops, TCPTimeWaitOverflow, ListenDrops, ..."""

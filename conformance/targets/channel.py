@@ -16,7 +16,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from conformance.adapters.base import Program
 from conformance.targets.base import AdapterError, StackDied
@@ -40,19 +40,11 @@ class Channel:
     `heard` is called for frames while `request` or `advance` read; outcomes of pending calls are kept in `settled`.
     """
 
-    def __init__(self, program: Program, heard: Heard) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket = ours
+    def __init__(self, connected: socket.socket, heard: Heard, process: Process | None = None) -> None:
+        self._socket = connected
         self._heard = heard
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the agent
-        try:
-            self._process = _Process(program, theirs, self._output.fileno())
-        except OSError as problem:
-            ours.close()
-            raise AdapterError(f"{program.argv[0]}: {problem.strerror}") from problem
-        finally:
-            theirs.close()
-        ours.settimeout(PATIENCE)
+        self._process = process
+        connected.settimeout(PATIENCE)
         self._in = bytearray()
         self._lines: collections.deque[dict[str, Any]] = collections.deque()
         self._out: list[bytes] = []
@@ -65,6 +57,23 @@ class Channel:
         self.waiting: set[int] = set()
         """Ids of calls that are pending."""
         self.alive = True
+
+    @classmethod
+    def start(cls, program: Program, heard: Heard) -> Self:
+        """Start an agent on this machine. Raises AdapterError when there is no such program."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            process = Process(program, theirs)
+        except OSError as problem:
+            ours.close()
+            raise AdapterError(f"{program.argv[0]}: {problem.strerror}") from problem
+        finally:
+            theirs.close()
+        return cls(ours, heard, process)
+
+    def fileno(self) -> int:
+        """For the loop that watches it."""
+        return self._socket.fileno()
 
     # -- writing --------------------------------------------------------------------------------------------
 
@@ -92,13 +101,16 @@ class Channel:
                 raise self._gone(problem) from problem
             if not octets:
                 raise self._gone(None)
-            *whole, rest = (self._in + octets).split(b"\n")
-            self._in = bytearray(rest)
-            if len(rest) > MAXIMUM_LINE:
-                raise self._breach(f"a line of more than {MAXIMUM_LINE} octets")
-            for line in whole:
-                self._lines.append(self._parsed(bytes(line)))
+            self._split(octets)
         return self._lines.popleft()
+
+    def _split(self, octets: bytes) -> None:
+        *whole, rest = (self._in + octets).split(b"\n")
+        self._in = bytearray(rest)
+        if len(rest) > MAXIMUM_LINE:
+            raise self._breach(f"a line of more than {MAXIMUM_LINE} octets")
+        for line in whole:
+            self._lines.append(self._parsed(bytes(line)))
 
     def _parsed(self, line: bytes) -> dict[str, Any]:
         try:
@@ -193,7 +205,7 @@ class Channel:
         reached, next_ = said.get("now"), said.get("next")
         if said.get("in") != self.sent or said.get("out") != self.received:
             raise self._breach(
-                f"{self.sent} frames went in and {self.received} came out, it counts {said.get('in')} and {said.get('out')}"
+                f"{self.sent} frames in and {self.received} out, it counts {said.get('in')} and {said.get('out')}"
             )
         if not isinstance(reached, int) or not now <= reached <= max(to, now):
             raise self._breach(f"time went from {now} to {reached!r}, asked for {to}")
@@ -202,6 +214,26 @@ class Channel:
         if next_ is not None and (not isinstance(next_, int) or next_ < reached):
             raise self._breach(f"its next timer is due in the past: {next_!r}")
         return reached, next_
+
+    def listen(self) -> None:
+        """Take in what the agent has said by itself, without waiting: late answers. Raises AdapterError, StackDied."""
+        self._socket.setblocking(False)
+        try:
+            while self.alive:
+                try:
+                    octets = self._socket.recv(1 << 16)
+                except BlockingIOError:
+                    break
+                except OSError as problem:
+                    raise self._gone(problem) from problem
+                if not octets:
+                    raise self._gone(None)
+                self._split(octets)
+        finally:
+            if self.alive:
+                self._socket.settimeout(PATIENCE)
+        while self._lines:
+            self._take(self._lines.popleft())
 
     # -- the end --------------------------------------------------------------------------------------------
 
@@ -212,8 +244,14 @@ class Channel:
     def _gone(self, problem: OSError | None) -> Exception:
         """Why the channel ended."""
         hangs = isinstance(problem, TimeoutError)
-        code = None if hangs else self._process.wait(1.0)
-        words = self.last_words()
+        process = self._process
+        if process is None:
+            self.close()
+            if hangs:
+                return AdapterError(f"the agent has not answered for {PATIENCE:g} s")
+            return AdapterError("the agent has gone" + (f": {problem.strerror}" if problem is not None else ""))
+        code = None if hangs else process.wait(1.0)
+        words = process.last_words()
         self.close()
         said = f"; its last words: {words}" if words else ""
         if hangs:
@@ -222,28 +260,22 @@ class Channel:
             return StackDied(f"the stack crashed: {signal.Signals(-code).name}{said}")
         return AdapterError(f"the agent ended by itself (exit code {code}){said}")
 
-    def last_words(self) -> str:
-        """The end of what the agent printed."""
-        with contextlib.suppress(OSError, ValueError):
-            size = self._output.seek(0, os.SEEK_END)
-            self._output.seek(max(0, size - _LAST_WORDS))
-            return self._output.read().decode(errors="replace").strip()
-        return ""
-
     def close(self) -> None:
         """End the agent and whatever it started; safe to call twice."""
         if not self.alive:
             return
         self.alive = False
         self._socket.close()
-        self._process.kill()
-        self._output.close()
+        if self._process is not None:
+            self._process.kill()
 
 
-class _Process:
-    """A started program, in a session and process group of its own."""
+class Process:
+    """A started program, in a session and process group of its own, with a socket as descriptor 3."""
 
-    def __init__(self, program: Program, channel: socket.socket, output: int) -> None:
+    def __init__(self, program: Program, channel: socket.socket) -> None:
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the agent
+        output = self._output.fileno()
         # Not by subprocess: it can't place a descriptor at a given number without running Python in the child.
         descriptor = os.dup(channel.fileno()) if channel.fileno() == _DESCRIPTOR else channel.fileno()
         try:
@@ -281,3 +313,12 @@ class _Process:
             os.killpg(self.pid, signal.SIGKILL)
         if self.poll() is None:
             self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self._output.close()
+
+    def last_words(self) -> str:
+        """The end of what it printed."""
+        with contextlib.suppress(OSError, ValueError):
+            size = self._output.seek(0, os.SEEK_END)
+            self._output.seek(max(0, size - _LAST_WORDS))
+            return self._output.read().decode(errors="replace").strip()
+        return ""

@@ -198,6 +198,11 @@ class OwnKernel:
         family = _family(pair.version)
         return OwnSocket(_adopt(family, socket.SOCK_STREAM, pool.pop()), pair, self._diag.destroy)
 
+    @property
+    def at_once(self) -> int:
+        """As many as there are ports and addresses, roughly."""
+        return 60_000
+
     def health(self) -> dict[str, int]:
         """Counters whose rise makes silences doubtful: frames that the wire lost, and the kernel's TcpExt counters."""
         names, values = os.pread(self._netstat, 1 << 16, 0).split(b"\n")[:2]

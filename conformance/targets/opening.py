@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
+from conformance.adapters.base import Program
+from conformance.targets.asked import OPTIONS, RATE, Asked, is_address, plan
 from conformance.targets.base import Target, TargetError
 from conformance.targets.settings import from_sysctls, to_sysctls
 from conformance.targets.stacks import linux_sysctls, program, split
@@ -16,29 +18,55 @@ Opener = Callable[[Settings], Target]
 """Opens the target with the given settings; raises TargetError when it can't be had so."""
 
 
-def opener(target: str, sysctls: Mapping[str, str]) -> Opener:
-    """What opens that target (`stack` or `stack:profile`), with whatever settings a case needs besides.
+def opener(asked: Asked) -> Opener:
+    """What opens that target (`stack`, `stack:profile` or a host), with whatever settings a case needs besides.
 
-    `sysctls` are for the own kernel. Raises TargetError.
+    Raises TargetError.
     """
-    stack, profile = split(target)
+    stack, profile = split(asked.target)
     if stack == "linux":
-        return _linux(target, {**linux_sysctls(profile), **sysctls})
-    if sysctls:
-        raise TargetError(f"--sysctl is for the own kernel, not for {target}")
-    agent = program(target)
+        _none_of_a_host(asked)
+        return _linux(asked.target, {**linux_sysctls(profile), **asked.sysctls})
+    if asked.sysctls:
+        raise TargetError(f"--sysctl is for the own kernel, not for {asked.target}")
+    if is_address(asked.target):
+        return _host(asked)
+    _none_of_a_host(asked)
+    return _adapted(asked.target, program(asked.target))
 
+
+def _none_of_a_host(asked: Asked) -> None:
+    for option in OPTIONS:
+        if getattr(asked, option.name.replace("-", "_")) not in (None, (), RATE):
+            raise TargetError(f"--{option.name} is for a host; {asked.target!r} is none")
+
+
+def _host(asked: Asked) -> Opener:
+    way = plan(asked)
+
+    def open_host(settings: Settings) -> Target:
+        from conformance.targets.host import Host
+
+        if settings:
+            raise TargetError(_as_it_is(asked.target, settings))
+        return Host(asked.target, way)
+
+    return open_host
+
+
+def _adapted(name: str, agent: Program) -> Opener:
     def open_adapted(settings: Settings) -> Target:
         from conformance.targets.adapted import AdaptedStack
 
-        found = AdaptedStack(target, agent)
-        for name, value in settings.items():
-            if found.capabilities.settings.get(name) != value:
-                found.close()
-                raise TargetError(f"{target} has no {name}: {value}")
-        return found
+        if settings:
+            raise TargetError(_as_it_is(name, settings))
+        return AdaptedStack(name, agent)
 
     return open_adapted
+
+
+def _as_it_is(name: str, settings: Settings) -> str:
+    return f"{name} can't be set to " + ", ".join(f"{setting}: {value}" for setting, value in settings.items())
 
 
 def _linux(name: str, sysctls: Mapping[str, str]) -> Opener:

@@ -185,7 +185,13 @@ class ResetBarrier:
 
 
 def calibrate(
-    wire: Wire, barrier: ResetBarrier, paths: Sequence[tuple[bytes, bytes]], *, closed_port: int, trials: int = 200
+    wire: Wire,
+    barrier: ResetBarrier,
+    paths: Sequence[tuple[bytes, bytes]],
+    *,
+    closed_port: int,
+    trials: int = 200,
+    patience: float = 0.02,
 ) -> Calibration:
     """Measure the path before any case runs, and set the barrier's width to the least that is sound.
 
@@ -193,12 +199,14 @@ def calibrate(
     is a SYN from there to `closed_port`, then a barrier: the RST,ACK must have been read, and first, once the barrier
     is answered. 200 trials for each path take about 15 ms. A width at which one trial fails is given up; when none
     is left the result says that the barrier is not sound, and silence has to be waited for.
+
+    `patience`: seconds that a barrier may take.
     """
     for width in WIDTHS:
         barrier.width = width
         sound, times = True, []
         for path in paths:
-            held, measured = _trials(wire, barrier, path, closed_port, trials)
+            held, measured = _trials(wire, barrier, path, closed_port, trials, patience)
             sound = sound and held
             times += measured
         if sound:
@@ -215,7 +223,7 @@ def calibrate(
 
 
 def _trials(
-    wire: Wire, barrier: ResetBarrier, path: tuple[bytes, bytes], closed_port: int, trials: int
+    wire: Wire, barrier: ResetBarrier, path: tuple[bytes, bytes], closed_port: int, trials: int, patience: float
 ) -> tuple[bool, list[float]]:
     """Run trials until one fails; return whether all held and the reply times in seconds."""
     tester, inbox = path[0], Inbox()
@@ -229,7 +237,7 @@ def _trials(
         for trial in range(trials):
             number = random.getrandbits(32)
             sent = wire.send(stimuli[trial % len(stimuli)].patched(number))
-            if not _answered(barrier):
+            if not _answered(barrier, patience):
                 return False, times
             expected = _NUMBER.pack(number + 1 & 0xFFFFFFFF)
             replies = [frame for frame in inbox.frames if frame.data[acknowledged : acknowledged + 4] == expected]
@@ -242,6 +250,6 @@ def _trials(
     return True, times
 
 
-def _answered(barrier: ResetBarrier, attempts: int = 3) -> bool:
+def _answered(barrier: ResetBarrier, patience: float, attempts: int = 3) -> bool:
     """Whether a barrier came back in one of some attempts: a lost one only means "again"."""
-    return any(barrier.prove_busily(0.02) for _ in range(attempts))
+    return any(barrier.prove_busily(patience) for _ in range(attempts))

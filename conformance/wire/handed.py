@@ -46,6 +46,10 @@ class HandedWire:
         self._sent += 1
         return self._link.now()
 
+    def stir(self) -> None:
+        """Something was asked of the stack: it may have something to say."""
+        self.unsettled = True
+
     def drain(self) -> int:
         """Let the stack answer whatever it answers at once; return how many frames came to inboxes."""
         before = self._received

@@ -1,4 +1,4 @@
-"""Answers for the phantom router: ARP requests (RFC 826) and neighbour solicitations (RFC 4861 section 4.3, 4.4).
+"""Neighbours: ARP (RFC 826) and neighbour discovery (RFC 4861 sections 4.3, 4.4), answered and asked.
 
 Frames in, frames out; every address asked for is the router's, so that a target finds the tester whichever way it
 thinks that the tester lies. Imports the codec's checksum and the standard library.
@@ -7,8 +7,10 @@ thinks that the tester lies. Imports the codec's checksum and the standard libra
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 
+from conformance.wire.base import Inbox, Wire
 from conformance.wire.codec import checksum
 
 _ARP, _IPV6 = b"\x08\x06", b"\x86\xdd"
@@ -50,3 +52,54 @@ def _advertisement(frame: bytes, router_mac: bytes, owns: Callable[[bytes], bool
     message = message[:2] + checksum(pseudo + message).to_bytes(2) + message[4:]
     header = struct.pack("!IHBB", 6 << 28, len(message), _ICMPV6, 255) + wanted + asker
     return asker_mac + router_mac + _IPV6 + header + message
+
+
+def _request(mac: bytes, asker: bytes, wanted: bytes) -> bytes:
+    """The frame that asks the link who has `wanted`."""
+    if len(wanted) == 4:
+        head = struct.pack("!HHHHH", 0x0806, 1, 0x0800, 0x0604, 1)
+        return b"\xff" * 6 + mac + head + mac + asker + bytes(6) + wanted
+    group = b"\xff\x02" + bytes(9) + b"\x01\xff" + wanted[13:]
+    message = struct.pack("!BBHI", _SOLICITATION, 0, 0, 0) + wanted + b"\x01\x01" + mac
+    pseudo = asker + group + struct.pack("!II", len(message), _ICMPV6)
+    message = message[:2] + checksum(pseudo + message).to_bytes(2) + message[4:]
+    header = struct.pack("!IHBB", 6 << 28, len(message), _ICMPV6, 255) + asker + group
+    return b"\x33\x33" + group[12:] + mac + _IPV6 + header + message
+
+
+class Resolver:
+    """Finds the MAC address of a neighbour by asking the link; `hear` gets the frames that are for no inbox."""
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, bytes] = {}
+
+    def hear(self, frame: bytes) -> None:
+        """Take note of an ARP reply."""
+        if frame[12:14] == _ARP and len(frame) >= 42 and frame[20:22] == b"\0\2":
+            self._found[frame[28:32]] = frame[22:28]
+
+    def ask(self, wire: Wire, asker: bytes, wanted: bytes, *, attempts: int = 4, patience: float = 0.5) -> bytes | None:
+        """The MAC address of `wanted`, or None when nobody answers `attempts` times, `patience` seconds each.
+
+        `asker` is an address of the tester that nothing else uses now. Raises OSError when the link is gone.
+        """
+        inbox = Inbox()
+        wire.attach(asker, inbox)
+        try:
+            for _ in range(attempts):
+                wire.send(_request(wire.tester_mac, asker, wanted))
+                deadline = time.monotonic() + patience
+                while time.monotonic() < deadline:
+                    wire.drain()
+                    for frame in inbox.frames:
+                        data = frame.data
+                        advert = data[20:21] == bytes([_ICMPV6]) and data[54:55] == bytes([_ADVERTISEMENT])
+                        if len(wanted) == 16 and advert and data[62:78] == wanted:
+                            self._found[wanted] = data[6:12]
+                    inbox.frames.clear()
+                    if wanted in self._found:
+                        return self._found[wanted]
+                    time.sleep(0.001)
+        finally:
+            wire.detach(asker)
+        return None

@@ -19,11 +19,20 @@ from conformance.wire.sorting import Sorter
 class PacketWire:
     """A wire (`conformance.wire.base.Wire`) over `descriptor`, which it owns from now on.
 
+    `other` is told of frames that are for no inbox, and says whether that was for it.
+
     Raises RingError when the kernel refuses the receive ring.
     """
 
     def __init__(
-        self, descriptor: int, *, tester_mac: bytes, target_mac: bytes, mtu: int = 1500, slots: int = SLOTS
+        self,
+        descriptor: int,
+        *,
+        tester_mac: bytes,
+        target_mac: bytes,
+        mtu: int = 1500,
+        slots: int = SLOTS,
+        other: Callable[[Frame], bool] | None = None,
     ) -> None:
         self.tester_mac = tester_mac
         self.target_mac = target_mac
@@ -36,7 +45,7 @@ class PacketWire:
             self._socket.close()
             raise
         self._transmit = self._socket.send
-        self._sorter = Sorter()
+        self._sorter = Sorter(other)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sent = self._received = self._dropped = 0
 

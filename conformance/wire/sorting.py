@@ -10,10 +10,14 @@ _IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
 
 
 class Sorter:
-    """Inboxes by IP destination address; frames for nobody are strays, or late ones of a case that has ended."""
+    """Inboxes by IP destination address; frames for nobody are strays, or late ones of a case that has ended.
 
-    def __init__(self) -> None:
+    `other` is told of what is not for any inbox, and says whether that was for it.
+    """
+
+    def __init__(self, other: Callable[[Frame], bool] | None = None) -> None:
         self.strays = 0
+        self._other = other
         self._inboxes: dict[bytes, Inbox] = {}
         self._late: dict[bytes, Callable[[Frame], None]] = {}
 
@@ -32,6 +36,8 @@ class Sorter:
             elif kind == _IPV6:
                 address = data[38:54]
             else:
+                if self._other is not None:
+                    self._other(frame)
                 continue
             inbox = inboxes.get(address)
             if inbox is None:
@@ -45,6 +51,8 @@ class Sorter:
 
     def _nobodys(self, address: bytes, frame: Frame) -> None:
         late = self._late.get(address)
+        if self._other is not None and self._other(frame):
+            return
         if late is not None:
             late(frame)
         elif frame.data[0] & 1 == 0:  # the group bit of the Ethernet destination

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conformance.engine.estimate import waits
+from conformance.targets.asked import Asked
 from conformance.targets.base import Target, TargetError
 from conformance.targets.opening import opener
 from mutations.table import SUITE, Row, case_of, rows, run_row, verdict_on
@@ -21,7 +22,7 @@ NIGHTLY = bool(os.environ.get("CONFORMANCE_NIGHTLY"))
 def caught() -> Iterator[dict[str, str | None]]:
     """All rows, run side by side: what is wrong with each, or None."""
     targets: dict[frozenset[tuple[str, str]], Target] = {}
-    open_target = opener("linux", {})
+    open_target = opener(Asked())
     try:
         for row in rows():
             settings = case_of(row.case).needs.settings
