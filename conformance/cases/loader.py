@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,19 @@ class _Build:
         self._values = values
         self._shared = shared
         self._built: tuple[tuple[m.Step, ...], int] | None = None
+
+    def by_service(self, services: Iterable[str]) -> tuple[tuple[m.Step, ...], int, str | None]:
+        """The steps without an agent, and the service that the preamble uses. Raises LookupError when none will do."""
+        start = self._start
+        if start.state is State.CLOSED:
+            return *self(), None
+        service = preamble.by_service(start.state, services) if start.open == "passive" else None
+        if service is None:
+            raise LookupError(f"no service that the tester knows of brings it to {start.state} by {start.open} open")
+        reader = StepReader(Problems(self._file, self._source), self._values, self._known_ids)
+        lead = preamble.build(replace(start, open=preamble.SERVICES[service]), reader, self._values)
+        steps, own = self()
+        return (*lead, *steps[own:]), len(lead), service
 
     def read(self) -> tuple[tuple[m.Step, ...], int, Problems]:
         """The steps that could be read, how many are the preamble's, and what is wrong with the others."""

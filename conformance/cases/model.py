@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from conformance.tcp.expression import Expr, Range, Ratio, Seconds
 from conformance.tcp.notation import Line, Payload
@@ -182,6 +182,19 @@ class Case:
     digest: str = ""
 
 
+class Build(Protocol):
+    """Builds the steps of a variation."""
+
+    def __call__(self) -> tuple[tuple[Step, ...], int]:
+        """All steps, the preamble's first, and how many of them are the preamble's."""
+
+    def by_service(self, services: Iterable[str]) -> tuple[tuple[Step, ...], int, str | None]:
+        """The same without an agent, and the service that the preamble uses: None when it needs none.
+
+        Raises LookupError when none of these services leads to the state in which the case starts.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Variation:
     """A case with its parameters chosen: one pytest item. `steps` is built on first use by `build`."""
@@ -190,5 +203,4 @@ class Variation:
     case: Case
     version: int
     parameters: Mapping[str, str]
-    build: Callable[[], tuple[tuple[Step, ...], int]]
-    """-> all steps, the preamble's first, and how many of them are the preamble's."""
+    build: Build

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -40,7 +40,16 @@ class _Entry(NamedTuple):
     steps: Node
 
 
-@lru_cache(maxsize=2)
+SERVICES: Mapping[str, str] = {"echo": "serves", "discard": "serves", "http": "serves", "closes": "closes"}
+"""Services by which a target without an agent is brought to states: their preambles."""
+
+
+def by_service(state: State, services: Iterable[str]) -> str | None:
+    """The first of these services that leads to a state, or None."""
+    return next((name for name in services if name in SERVICES and state in reachable(SERVICES[name])), None)
+
+
+@lru_cache(maxsize=4)
 def _load(way: str) -> tuple[dict[State, _Entry], Problems]:
     path = _FOLDER / f"{way}.yaml"
     node, problems = compose(path.read_text(), f"preambles/{way}.yaml")

@@ -21,7 +21,11 @@ from conformance.targets.asked import OPTIONS
 @targeting
 @click.option("--report", metavar="DIR", help="Where the report goes; reports/<time> otherwise.")
 @click.option("--capture", type=click.Choice(["failed", "all"]), default="failed", help="Which cases leave a capture.")
-@click.option("--baseline", metavar="FILE", help="Known deviations; those that come with the target otherwise.")
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    help="Known deviations: a file, or a target whose they are; those of the target otherwise.",
+)
 @click.option("--strict", is_flag=True, help="A SHOULD that is not met fails, too.")
 @selecting
 @click.option("--timeout", type=float, metavar="SECONDS", help="What one variation may take; 0 for no limit.")

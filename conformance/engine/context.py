@@ -7,7 +7,7 @@ import random
 import socket
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from conformance.cases.model import Connection, Step, Variation
@@ -63,7 +63,7 @@ class Pace:
 class Run:
     """The state of one running variation."""
 
-    def __init__(self, variation: Variation, target: Target, clock: Clock) -> None:
+    def __init__(self, variation: Variation, target: Target, clock: Clock, service: str | None = None) -> None:
         self.variation = variation
         self.target = target
         self.wire = target.wire
@@ -104,6 +104,8 @@ class Run:
         self.pace = Pace(max(0.005, 20 * calibration.reply_p99), target.capabilities.challenge_interval)
         self.delayed = variation.case.needs.link == "delayed-ack" or not target.capabilities.quick_ack
         self.pair = target.open_pair(variation.version, variation.case.needs.link)  # type: ignore[arg-type]
+        if service is not None:
+            self.pair = replace(self.pair, target_port=target.capabilities.services[service])
         self.wire.attach(self.pair.tester, self.inbox)
         self.encoder = Encoder(self.pair.tester, self.pair.target, self.wire.tester_mac, self.wire.target_mac)
         self.pairs: list[Endpoints] = []

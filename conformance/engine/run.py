@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
-from conformance.cases.model import StateIs, Step, Variation
+from conformance.cases.model import Call, Deliver, ResultOf, StateIs, Step, Variation
 from conformance.catalogue import Catalogue, Level
 from conformance.engine.acting import begin
 from conformance.engine.clock import Clock
@@ -44,6 +44,24 @@ def unmet_need(variation: Variation, target: Target) -> str | None:
     return None
 
 
+def _steps(variation: Variation, target: Target) -> tuple[tuple[Step, ...], int, str | None]:
+    """All steps, how many are the preamble's, and the service that it uses on a target without an agent.
+
+    Raises Unsupported: without an agent nothing is sent in a case whose calls nobody can make.
+    """
+    able = target.capabilities
+    if not able.services:
+        return *variation.build(), None
+    try:
+        steps, lead, service = variation.build.by_service(able.services)
+    except LookupError as error:
+        raise Unsupported(str(error)) from None
+    for step in steps:
+        if isinstance(step, Call | ResultOf | Deliver):
+            raise Unsupported(f"there is no agent: nobody makes the call of '{step.text}'")
+    return steps, lead, service
+
+
 def level_of(requirements: tuple[str, ...], catalogue: Catalogue) -> Verdict:
     """What breaking these requirements comes to: FAIL, DEVIATION, or PASS where all of them are MAY."""
     worst = Verdict.PASS
@@ -76,8 +94,11 @@ async def run_variation(
         result.verdict, result.reason = Verdict.UNSUPPORTED, lacking
         return result
     try:
-        steps, lead = variation.build()
-        run = Run(variation, target, clock)
+        steps, lead, service = _steps(variation, target)
+        run = Run(variation, target, clock, service)
+    except Unsupported as error:
+        result.verdict, result.reason = Verdict.UNSUPPORTED, str(error)
+        return result
     except Exception as error:
         result.verdict, result.reason = Verdict.ERROR, _fault(error)
         return result

@@ -42,7 +42,10 @@ def add(parser: pytest.Parser) -> None:
             "metavar": "TARGET",
             "help": "the stack under test (default: linux, this kernel)",
         },
-        "baseline": {"metavar": "FILE", "help": "known deviations (default: the one that comes with the target)"},
+        "baseline": {
+            "metavar": "FILE",
+            "help": "known deviations: a file, or the name of a target (default: that of the target)",
+        },
         "report": {"metavar": "DIR", "help": "where the report goes (default: reports/<time>)"},
         "captures": {
             "default": "failed",

@@ -32,6 +32,8 @@ def baseline_of(config: pytest.Config) -> Baseline:
     asked = config.option.conformance_baseline
     if asked is not None:
         path: Path | None = config.invocation_params.dir / asked
+        if not (config.invocation_params.dir / asked).exists():
+            path = suite.baseline(asked) or path
     else:
         path = suite.baseline(config.option.conformance_target)
     if path is None:

@@ -221,18 +221,16 @@ class Host:
 
     def open_pair(self, version: IpVersion, link: Link) -> Endpoints:
         """A pair with a tester address that no other live case uses. Raises TargetError when there is none."""
-        return self._phantoms.pair(
-            version, self._phantoms.take(version), self._plan.addresses[version], self._port(None)
-        )
+        return self._phantoms.pair(version, self._phantoms.take(version), self._plan.addresses[version], self._port())
 
     def sibling_pair(self, pair: Endpoints, *, same_target_port: bool) -> Endpoints:
         """A further pair from the same tester address: another tester port, and perhaps another target port."""
-        port = pair.target_port if same_target_port else self._port(pair.target_port)
+        port = pair.target_port if same_target_port else self._port()
         return self._phantoms.pair(pair.version, pair.tester, pair.target, port)
 
-    def _port(self, other: int | None) -> int:
+    def _port(self) -> int:
         if self._calls is None:
-            return CLOSED_PORT if other is not None else next(iter(self._plan.services.values()), CLOSED_PORT)
+            return CLOSED_PORT
         self._next += 1
         return FIRST_PORT + self._next % (LAST_PORT - FIRST_PORT)
 

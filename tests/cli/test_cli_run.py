@@ -77,7 +77,8 @@ def test_a_folder_of_any_name_is_a_suite(write, conformance, here):
         (["wrong"], 2, "wrong/wrong.yaml:2:16: 'NO-SUCH' is not in the catalogue"),
         (["cases", "--sysctl", "tcp_nonsense=1"], 3, "this kernel has no such setting"),
         (["cases", "--sysctl", "tcp_sack=many"], 3, "sysctl net.ipv4.tcp_sack=many: Invalid argument"),
-        (["cases", "--target", "198.51.100.1"], 3, "target '198.51.100.1' is not one of: linux"),
+        (["cases", "--target", "198.51.100.1"], 3, "say --allow 198.51.100.1 if that is yours"),
+        (["cases", "--target", "bsd"], 3, "target 'bsd' is not one of: linux"),
         (["cases", "--report", "file/r"], 3, "the report can't be written to file/r: Not a directory"),
     ],
 )

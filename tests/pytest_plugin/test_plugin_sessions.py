@@ -71,7 +71,7 @@ def test_a_target_that_cannot_be_had_ends_the_session_in_one_line(suite, pyteste
     suite("open/good")
     result = pytester.runpytest_subprocess("cases", "--target=198.51.100.1", *options)
     assert result.ret == 3
-    result.stdout.fnmatch_lines(["*target '198.51.100.1' is not one of: linux*"])
+    result.stdout.fnmatch_lines(["*say --allow 198.51.100.1 if that is yours*"])
     assert not (pytester.path / "reports").exists()
 
 

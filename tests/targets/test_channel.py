@@ -1,0 +1,190 @@
+"""The channel to an agent, against agents that keep the protocol and agents that cheat (docs/adapters.md)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+
+import pytest
+
+from conformance.adapters.base import Program
+from conformance.targets.base import AdapterError, StackDied
+from conformance.targets.channel import Channel
+
+HONEST = """
+    import json, os, socket, sys
+    channel = socket.socket(fileno=3)
+    lines = channel.makefile("r")
+    now = taken = given = 0
+    HELLO = {"protocol": 1, "stack": "none", "clock": "virtual", "frames": "channel", "ip": [4], "verbs": ["listen"],
+             "reset": True}
+    def say(message):
+        channel.sendall(json.dumps(message).encode() + b"\\n")
+    def frame(octets, at):
+        global given
+        given += 1
+        say({"frame": octets.hex(), "at": at})
+    def advance(message):
+        global now
+        now = max(now, message["to"])
+        say({"id": message["id"], "ok": {"now": now, "in": taken, "out": given, "next": None}})
+    def other(message):
+        say({"id": message["id"], "error": "ENOSYS"})
+"""
+LOOP = """
+    for line in lines:
+        message = json.loads(line)
+        if "configure" in message:
+            say({"hello": HELLO})
+        elif "frame" in message:
+            taken += 1
+        elif message["do"] == "advance":
+            advance(message)
+        elif message["do"] == "reset":
+            now = taken = given = 0
+            say({"hello": HELLO})
+        else:
+            other(message)
+"""
+
+
+@pytest.fixture
+def agent():
+    channels = []
+
+    def start(changes: str = "") -> Channel:
+        heard = []
+        code = textwrap.dedent(HONEST) + textwrap.dedent(changes) + textwrap.dedent(LOOP)
+        channel = Channel.start(Program((sys.executable, "-c", code)), lambda octets, at: heard.append((octets, at)))
+        channel.frames = heard  # type: ignore[attr-defined]
+        channels.append(channel)
+        return channel
+
+    yield start
+    for channel in channels:
+        channel.close()
+
+
+def test_hello_requests_frames_and_time(agent):
+    channel = agent(
+        """
+        def advance(message):
+            global now
+            if taken and not given:
+                frame(b"\\x01\\x02", now + 5)
+                now += 5
+            else:
+                now = max(now, message["to"])
+            say({"id": message["id"], "ok": {"now": now, "in": taken, "out": given, "next": now + 7}})
+        """
+    )
+    assert channel.hello({"seed": 1})["stack"] == "none"
+    assert channel.request("sing")[1]["error"] == "ENOSYS"
+    channel.frame(b"abc")
+    assert channel.advance(100, 0) == (5, 12)
+    assert channel.frames == [(b"\1\2", 5)]
+    assert channel.advance(100, 5) == (100, 107)
+    channel.reset()
+    assert (channel.sent, channel.received) == (0, 0)
+    assert channel.advance(3, 0) == (3, 10)
+
+
+def test_a_pending_call_is_settled_later(agent):
+    channel = agent(
+        """
+        def other(message):
+            say({"id": message["id"], "pending": True})
+            global waiting
+            waiting = message["id"]
+        def advance(message):
+            global now
+            now = 4
+            say({"id": waiting, "ok": 9})
+            say({"id": message["id"], "ok": {"now": now, "in": taken, "out": given, "next": None}})
+        """
+    )
+    channel.hello({})
+    number, answer = channel.request("recv")
+    assert "pending" in answer
+    assert channel.advance(10, 0) == (4, None)
+    assert channel.settled[number]["ok"] == 9
+
+
+CHEATS = {
+    "frames that went in are not counted": 'say({"id": message["id"], "ok": {"now": message["to"], "in": 7, "out": 0}})',
+    "frames that came out are not counted": """
+        say({"frame": "00", "at": 1})
+        say({"id": message["id"], "ok": {"now": message["to"], "in": 0, "out": 0}})
+    """,
+    "frames are counted that never came": 'say({"id": message["id"], "ok": {"now": message["to"], "in": 0, "out": 3}})',
+    "time goes beyond what was asked": 'say({"id": message["id"], "ok": {"now": message["to"] + 1, "in": 0, "out": 0}})',
+    "time goes back": 'say({"id": message["id"], "ok": {"now": -1, "in": 0, "out": 0}})',
+    "time is no number": 'say({"id": message["id"], "ok": {"now": "noon", "in": 0, "out": 0}})',
+    "it stops early without a reason": 'say({"id": message["id"], "ok": {"now": 1, "in": 0, "out": 0}})',
+    "its next timer is past": 'say({"id": message["id"], "ok": {"now": message["to"], "in": 0, "out": 0, "next": 1}})',
+    "not JSON": 'channel.sendall(b"what?\\n")',
+    "no object": "say([1, 2])",
+    "nested without end": 'channel.sendall(b"[" * 100000 + b"\\n")',
+    "a line without end": 'channel.sendall(b"x" * 300000)',
+    "an answer to nothing": 'say({"id": 999, "ok": None})',
+    "no answer in the answer": 'say({"id": message["id"]})',
+    "a frame that is none": 'say({"frame": "xyz", "at": 1})',
+    "a frame of no time": 'say({"frame": "00", "at": "now"})',
+    "it ends by itself": "sys.exit(3)",
+}
+
+
+@pytest.mark.parametrize("what", CHEATS)
+def test_an_agent_that_cheats_is_found_out(agent, what):
+    body = textwrap.indent(textwrap.dedent(CHEATS[what]).strip(), "            ")
+    channel = agent(f"\n        def advance(message):\n{body}\n")
+    channel.hello({})
+    with pytest.raises(AdapterError):
+        channel.advance(1000, 0)
+    assert not channel.alive
+
+
+def test_a_crash_is_the_stacks_doing_and_its_last_words_are_told(agent):
+    channel = agent(
+        """
+        def other(message):
+            print("assertion failed: pcb != NULL", flush=True)
+            os.abort()
+        """
+    )
+    channel.hello({})
+    with pytest.raises(StackDied, match=r"crashed: SIGABRT.*assertion failed: pcb != NULL"):
+        channel.request("listen")
+
+
+def test_a_hang_is_the_stacks_doing(agent, monkeypatch):
+    monkeypatch.setattr("conformance.targets.channel.PATIENCE", 0.2)
+    channel = agent("\n        def other(message):\n            import time; time.sleep(60)\n")
+    channel.hello({})
+    with pytest.raises(StackDied, match="hangs"):
+        channel.request("listen")
+
+
+def test_no_such_program():
+    with pytest.raises(AdapterError, match="No such file"):
+        Channel.start(Program(("/no/such/agent",)), lambda octets, at: None)
+
+
+def test_a_program_that_says_nothing_at_all():
+    channel = Channel.start(Program((sys.executable, "-c", "print('no module')")), lambda octets, at: None)
+    with pytest.raises(AdapterError, match="no module"):
+        channel.hello({})
+
+
+def test_what_is_said_is_one_line_of_json(agent):
+    channel = agent(
+        """
+        def other(message):
+            say({"id": message["id"], "ok": line})
+        """
+    )
+    channel.hello({})
+    said = channel.request("send", data="00ff")[1]["ok"]
+    assert said.endswith("\n")
+    assert json.loads(said)["data"] == "00ff"
