@@ -69,7 +69,12 @@ class Keeper:
     def advance(self, to: int) -> None:
         """Let time pass up to `to` (ns), or to the first moment at which the stack does something."""
         if self.wire is not None and self.wire.unsettled:
-            self.wire.drain()
+            try:
+                moved = self.wire.drain()
+            except (StackDied, AdapterError):
+                moved = 0
+            if moved:
+                return  # there is something to do first
         if self.channel is None or self.died is not None:
             self._reached = max(self._reached, to - self._base)  # no stack's time passes as the tester pleases
             return

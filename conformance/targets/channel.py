@@ -197,15 +197,15 @@ class Channel:
 
         Raises AdapterError when counts or times don't agree, StackDied.
         """
-        before = self.received
-        _, message = self.request("advance", to=to, **{"in": self.sent})
+        before, sent = self.received, self.sent
+        _, message = self.request("advance", to=to, **{"in": sent})
         said = message.get("ok")
         if not isinstance(said, dict):
             raise self._breach(f"no answer to advance: {str(message)[:80]}")
         reached, next_ = said.get("now"), said.get("next")
-        if said.get("in") != self.sent or said.get("out") != self.received:
+        if said.get("in") != sent or said.get("out") != self.received:
             raise self._breach(
-                f"{self.sent} frames in and {self.received} out, it counts {said.get('in')} and {said.get('out')}"
+                f"{sent} frames in and {self.received} out, it counts {said.get('in')} and {said.get('out')}"
             )
         if not isinstance(reached, int) or not now <= reached <= max(to, now):
             raise self._breach(f"time went from {now} to {reached!r}, asked for {to}")
