@@ -16,6 +16,13 @@ from conformance.tcp.expression import Range, Seconds
 
 FOREVER = 8 * 3600.0
 """Seconds: longer than any case."""
+_LACKING = {
+    "setsockopt": ("ENOPROTOOPT",),
+    "getsockopt": ("ENOPROTOOPT",),
+    "send": ("EOPNOTSUPP",),
+    "recv": ("EOPNOTSUPP",),
+}
+"""Errors that say that a stack has no such option, or no urgent data."""
 _RETURNS_NOTHING = frozenset({"listen", "connect", "shutdown", "close", "abort", "exit", "setsockopt"})
 
 
@@ -205,6 +212,8 @@ def _seen(outcome: Outcome) -> str:
 def _judge(run: Run, conn: Conn, step: Awaited, made: Call, outcome: Outcome) -> Awaitable[None] | None:
     run.note(f"{made.verb} {_seen(outcome)}", conn.name, "call")
     if outcome.error is not None:
+        if outcome.error in _LACKING.get(made.verb, ()) and outcome.error not in step.raises:
+            raise Unsupported(f"the target has nothing for {made.text.removeprefix('call: ')}: {outcome.error}")
         if outcome.error not in step.raises:
             raise run.fail(step, "the call ended otherwise", expected=_wanted(step), seen=_seen(outcome))
         return None

@@ -83,7 +83,7 @@ def _patience(run: Run, step: Expect, conn: Conn, high: float | None, gap_high: 
     if high is not None:
         return _base(run, step) + round((high + slack) * 1e9)
     if isinstance(step.line, Retransmission | Kind):
-        wait = max(LISTEN_UNKNOWN, _REPEAT_FACTOR * conn.last_gap)
+        wait = max(conn.tcb.first_repeat, LISTEN_UNKNOWN, _REPEAT_FACTOR * conn.last_gap)
         return now + round((wait + slack) * 1e9)
     return now + round((SETTLE + slack) * 1e9)
 

@@ -127,6 +127,8 @@ class Capabilities:
     """Without an agent: services that run on it, and their ports."""
     challenge_interval: float = 0.0
     """Seconds between two challenge-type ACKs of one connection (RFC 5961 section 7), 0 when not limited."""
+    first_repeat: float = 0.0
+    """Seconds within which it repeats, for the first time, what is not acknowledged; 0: as most stacks do."""
     msl: float = 120.0
     """Maximum segment lifetime in seconds that the stack claims (RFC 9293 3.4.2: 2 minutes)."""
 

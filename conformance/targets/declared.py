@@ -21,6 +21,7 @@ def capabilities(said: Mapping[str, Any], ip: frozenset[IpVersion] = frozenset(_
             settings={str(name): str(value) for name, value in said.get("settings", {}).items()},
             quick_ack=bool(said.get("quick_ack", False)),
             challenge_interval=float(said.get("challenge_interval", 0.0)),
+            first_repeat=float(said.get("first_repeat", 0.0)),
             msl=float(said.get("msl", 120.0)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:

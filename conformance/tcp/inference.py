@@ -52,6 +52,8 @@ Inquiry = Generator[Action, Sequence[Segment], Conclusion]
 
 def _wait_of(tcb: TCB) -> float:
     copy = tcb.last_copy
+    if tcb.first_repeat and (copy is None or not copy.gap):
+        return tcb.first_repeat
     if copy is None:
         return LISTEN_UNKNOWN
     return max(LISTEN_LEAST, LISTEN_FACTOR * copy.gap / 1e9) if copy.gap or tcb.fin_seq is not None else LISTEN_UNKNOWN
@@ -123,6 +125,9 @@ def _sift(node: Node, came: Sequence[Segment], tcb: TCB, own: int, peer: int, ev
         answer, words = SILENCE, f"{probe.name} drew nothing"
     else:
         answer = read(direct, own, peer)
+        if direct.flags & (RST | ACK) == RST | ACK and probe.flags & ACK and direct.seq == (probe.ack + own) & MASK:
+            # An ACK on a RST that should have none (RFC 9293 section 3.10.7.1): the wrong form, and still that answer.
+            answer = ("RST", probe.ack)
         fin, peer_fin = tcb.fin_seq, tcb.peer_fin
         ours = fin is not None and direct.seq == (fin + 1) & MASK
         theirs = peer_fin is not None and direct.ack == (peer_fin + 1) & MASK

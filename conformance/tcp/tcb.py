@@ -37,6 +37,7 @@ class TCB:
         "copies",
         "fin_seq",
         "first_fin_ack",
+        "first_repeat",
         "irs",
         "iss",
         "last_ack",
@@ -107,6 +108,8 @@ class TCB:
         self.last_copy: Copy | None = None
         self.text = bytearray()
         self.window_field = 65535
+        self.first_repeat = 0.0
+        """Seconds within which this stack repeats something for the first time, where that is known; 0: it is not."""
         self._lead = 0
         self._holes: list[tuple[int, int, bool]] = []
 

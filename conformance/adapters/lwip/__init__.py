@@ -21,7 +21,6 @@ _PROFILES = {
 _SOURCES = ("core/*.c", "core/ipv4/*.c", "core/ipv6/*.c", "netif/ethernet.c")
 
 
-
 def prepare(profile: str, cache: Path) -> Program:
     """The agent, compiled with the profile's options."""
     for tool in ("cc", "apt-get", "dpkg-source"):
@@ -91,7 +90,9 @@ def _write_sources(lists: Path, parts: Path) -> None:
 
 
 def _run(command: list[str], cwd: Path | None = None) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"}
+    )
     if done.returncode:
         raise RuntimeError(f"{command[0]}: {(done.stderr or done.stdout).strip()[-800:]}")
 

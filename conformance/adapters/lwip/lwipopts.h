@@ -26,6 +26,7 @@
 #define LWIP_IPV6_DHCP6 0
 #define LWIP_IPV6_SEND_ROUTER_SOLICIT 0
 #define LWIP_IPV6_DUP_DETECT_ATTEMPTS 0
+#define IPV6_FRAG_COPYHEADER 1 /* pointers of 64 bits do not fit into a fragment header */
 #define LWIP_ND6_QUEUEING 1
 #define ARP_QUEUEING 1
 #define ETHARP_SUPPORT_STATIC_ENTRIES 1

@@ -127,7 +127,9 @@ static void hello(void)
 {
     frames_in = frames_out = 0;
     channel_say("{\"hello\":{\"protocol\":1,\"stack\":\"lwIP\",\"version\":\"%s\",\"clock\":\"virtual\",", LWIP_VERSION_STRING);
-    channel_say("\"frames\":\"channel\",\"ip\":[4,6],\"state\":true,\"reset\":true,\"msl\":%d.0,", (int)(TCP_MSL / 1000));
+    channel_say("\"frames\":\"channel\",\"ip\":[4,6],\"state\":true,\"reset\":true,"
+                "\"msl\":%d.0,\"first_repeat\":%d.5,",
+                (int)(TCP_MSL / 1000), 4);
     channel_say("\"verbs\":[\"listen\",\"accept\",\"connect\",\"send\",\"recv\",\"shutdown\",\"close\",\"abort\","
                 "\"setsockopt\",\"getsockopt\",\"poll\"],\"options\":[\"mss\"%s%s%s],",
                 LWIP_WND_SCALE ? ",\"wscale\"" : "", LWIP_TCP_SACK_OUT ? ",\"sackOK\"" : "",

@@ -466,6 +466,11 @@ static void do_setsockopt(struct sock *s, long long id, const char *line)
             ip_set_option(pcb, SOF_KEEPALIVE);
         else
             ip_reset_option(pcb, SOF_KEEPALIVE);
+    } else if (strcmp(name, "SO_REUSEADDR") == 0) {
+        if (value)
+            ip_set_option(pcb, SOF_REUSEADDR);
+        else
+            ip_reset_option(pcb, SOF_REUSEADDR);
     } else if (strcmp(name, "TCP_KEEPIDLE") == 0) {
         pcb->keep_idle = (u32_t)(value * 1000);
     } else if (strcmp(name, "TCP_KEEPINTVL") == 0) {
@@ -601,7 +606,7 @@ void verbs_request(long long id, const char *verb, const char *line)
         do_send(s, id, line);
     } else if (strcmp(verb, "recv") == 0) {
         if (json_bool(json_get(line, "urgent"), 0))
-            answer_error(id, "EINVAL");
+            answer_error(id, "EOPNOTSUPP");
         else
             begin(s, id, (struct call){.what = RECV, .count = (long)json_int(json_get(line, "count"), 1)}, wait);
     } else if (strcmp(verb, "shutdown") == 0) {
