@@ -33,6 +33,7 @@ SETTINGS = {
     "fastopen": ("off", "client", "server", "both"),
     "abort-on-overflow": ("off", "on"),
     "tw-reuse": ("off", "on"),
+    "timers": ("fine", "coarse"),  # coarse: they tick in tenths of seconds
     "mtu-probing": ("off", "on"),
     "retries2": None,
     "syn-retries": None,

@@ -10,7 +10,7 @@ from conformance.engine import calls
 from conformance.engine.context import SETTLE, Run, Stopped
 from conformance.engine.craft import again, encoder_of, icmp_frame, segment_of, stream_of
 from conformance.engine.expectation import differences, expected_text, seen_text
-from conformance.engine.expecting import expect
+from conformance.engine.expecting import expect, patience
 from conformance.engine.naming import name_state
 from conformance.engine.pacing import must_wait, pace
 from conformance.engine.result import Event
@@ -156,14 +156,16 @@ async def _any_segment(run: Run, step: m.AnyOf) -> int:
             wanted.append(expected_text(first, run.conn(first.conn)))
             if isinstance(first.line, Nothing):
                 quiet = index
-    deadline = run.clock.now() + round((SETTLE + run.pace.slack) * 1e9)
-    conns = {first.conn for first in (steps[0] for _, steps in step.branches)}
+    firsts = [steps[0] for _, steps in step.branches]
+    conns = dict.fromkeys(first.conn for first in firsts)
     if quiet is not None:
         await run.prove()
     for name in conns:
         conn = run.conn(name)
-        if quiet is None and len(conns) == 1:
-            await run.arrival(conn, deadline)
+        if len(conns) == 1 and (quiet is None or (run.delayed and conn.tcb.owed)):
+            settled = run.clock.now() + round((SETTLE + run.pace.slack) * 1e9)
+            said = [patience(run, first, conn) for first in firsts if isinstance(first, m.Expect)]
+            await run.arrival(conn, settled if quiet is not None else max(said, default=settled))
         if not conn.queue:
             continue
         for index, (_, steps) in enumerate(step.branches):

@@ -88,6 +88,11 @@ def _patience(run: Run, step: Expect, conn: Conn, high: float | None, gap_high: 
     return now + round((SETTLE + slack) * 1e9)
 
 
+def patience(run: Run, step: Expect, conn: Conn) -> int:
+    """ns of the clock until which a step waits for what it expects."""
+    return _patience(run, step, conn, bounds(step.within, run, conn)[1], bounds(step.gap, run, conn)[1])
+
+
 async def _segments(run: Run, step: Expect, conn: Conn) -> None:
     low, high = bounds(step.within, run, conn)
     gap_low, gap_high = bounds(step.gap, run, conn)
@@ -235,4 +240,4 @@ async def _stream(run: Run, step: Expect, conn: Conn, line: Stream) -> None:
         got += size
 
 
-__all__ = ["accept", "acknowledge", "bounds", "expect", "mismatch", "nothing"]
+__all__ = ["accept", "acknowledge", "bounds", "expect", "mismatch", "nothing", "patience"]

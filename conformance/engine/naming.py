@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from conformance.cases.model import StateIs
-from conformance.engine.context import Run
+from conformance.engine.context import Run, StepFailed
 from conformance.engine.craft import stamp
 from conformance.engine.pacing import must_wait, pace
 from conformance.engine.result import Event, NamedState
@@ -28,12 +29,22 @@ async def name_state(run: Run, step: StateIs) -> None:
     run.pump()
     if conn.queue:
         run.admit_leftovers(step)
+    oracle = run.target.oracle if run.check_oracle else None
+    # Where asking costs nothing, also before the probes: a stack may be moved by what should leave it as it is.
+    before = oracle.state(conn.pair) if oracle is not None and run.target.time is not None else None
     conclusion = await inquire(run, conn, step)
     run.in_run = False
     possible = conclusion.possible
     accepts = st.NO_TCB if step.state is State.CLOSED else frozenset({step.state})
     names = tuple(sorted(str(state) for state in possible))
-    told = run.target.oracle.state(conn.pair) if run.target.oracle is not None and run.check_oracle else None
+    told = oracle.state(conn.pair) if oracle is not None else None
+    if before is not None and before != told:
+        words = f"the probes, which no right stack takes, moved it from {before} to {told}"
+        failure = run.fail(step, words, expected=before, seen=told or "nothing")
+        broken = (
+            (f"RFC9293-3.10.7.4-{before}-SEQ-OOW",) if State(before) in st.SYNCHRONIZED | {State.SYN_RECEIVED} else ()
+        )
+        raise StepFailed(replace(failure.finding, requirements=broken or failure.finding.requirements))
     evidence = "; ".join(conclusion.evidence)
     run.states.append(NamedState(len(run.steps) - 1, conn.name, str(step.state), names, evidence, told))
     run.note(f"replies give away {' or '.join(names) or 'no state'}: {evidence}", conn.name)

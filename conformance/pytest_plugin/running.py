@@ -38,12 +38,13 @@ class Outcome:
     @property
     def undecided(self) -> bool:
         """True when it says nothing of the target."""
-        return self.result.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR)
+        return self.judgement.kind is Kind.NOT_DECIDED
 
     @property
     def skipped(self) -> str | None:
         """Why it was not tried, or None."""
-        return self.result.reason if self.result.verdict is Verdict.UNSUPPORTED else None
+        known = self.judgement.kind is Kind.KNOWN and self.result.verdict is Verdict.INCONCLUSIVE
+        return self.result.reason if known or self.result.verdict is Verdict.UNSUPPORTED else None
 
     @property
     def known(self) -> str | None:

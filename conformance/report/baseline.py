@@ -5,9 +5,12 @@
     deviations:
     - case: close/half-duplex        # an id without its brackets means every variation; `*` stands for anything
       requirement: RFC9293-MUST-1    # the requirement that is broken; not for UNSUPPORTED
-      verdict: FAIL                  # or DEVIATION, or UNSUPPORTED
+      verdict: FAIL                  # or DEVIATION, UNSUPPORTED, INCONCLUSIVE (a state that the stack can't reach)
       reason: One sentence on what the stack does instead, and where that is known from.
-      condition: {ip: v6, kernel: "6.12.*", option: ts}   # optional, each part too; ip and option: of the variation
+      condition: {ip: v6, kernel: "6.12.*", option: ts, profile: sack}   # optional, each part too
+
+`ip` and `option` are of the variation; `profile` is what stands behind the colon of the target's name (`default`
+without one), `*` for anything.
 
 (An example: such a file starts without deviations.) An entry that names no case, or no requirement, is an error: it
 is stale. Imports the catalogue and the Result; yaml when a file is read.
@@ -27,8 +30,8 @@ from typing import Any, NamedTuple
 from conformance.catalogue.catalogue import Catalogue, UnknownRequirementError
 from conformance.engine.result import Result, Verdict
 
-_VERDICTS = {str(v): v for v in (Verdict.FAIL, Verdict.DEVIATION, Verdict.UNSUPPORTED)}
-_CONDITIONS = ("ip", "kernel", "option")
+_VERDICTS = {str(v): v for v in (Verdict.FAIL, Verdict.DEVIATION, Verdict.UNSUPPORTED, Verdict.INCONCLUSIVE)}
+_CONDITIONS = ("ip", "kernel", "option", "profile")
 
 
 class BaselineError(ValueError):
@@ -63,17 +66,19 @@ class Deviation:
     ip: str | None = None
     kernel: str | None = None
     option: str | None = None
+    profile: str | None = None
     line: int = 0
 
-    def applies(self, id_: str, kernel: str) -> bool:
-        """True when the entry speaks of that variation on that kernel."""
+    def applies(self, id_: str, target: Mapping[str, object]) -> bool:
+        """True when the entry speaks of that variation on that target (`Target.describe()`)."""
         path, variation = _split(id_)
         words = set(re.split(r"[^A-Za-z0-9]+", variation))
         return (
             (_matches(self.case, id_) or ("[" not in self.case and _matches(self.case, path)))
             and (self.ip is None or self.ip in words)
             and (self.option is None or self.option in words)
-            and (self.kernel is None or _matches(self.kernel, kernel))
+            and (self.kernel is None or _matches(self.kernel, kernel_of(target)))
+            and (self.profile is None or _matches(self.profile, profile_of(target)))
         )
 
 
@@ -108,18 +113,17 @@ class Baseline:
 
     def entry(self, id_: str, target: Mapping[str, object]) -> Deviation | None:
         """The first entry that speaks of a variation on that target; what it says is not compared."""
-        kernel = kernel_of(target)
-        return next((entry for entry in self.deviations if entry.applies(id_, kernel)), None)
+        return next((entry for entry in self.deviations if entry.applies(id_, target)), None)
 
     def judge(self, result: Result, target: Mapping[str, object], *, strict: bool = False) -> Judgement:
         """What the result is worth; `target` is `Target.describe()`. Under `strict` a new DEVIATION is a fail."""
-        entries = [entry for entry in self.deviations if entry.applies(result.id, kernel_of(target))]
+        entries = [entry for entry in self.deviations if entry.applies(result.id, target)]
         met = next((entry for entry in entries if _meets(result, entry)), None)
         reviewed = self.reviewed(target)
-        if result.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR):
-            return Judgement(Kind.NOT_DECIDED, None, reviewed)
         if met is not None:
             return Judgement(Kind.KNOWN, met, reviewed)
+        if result.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR):
+            return Judgement(Kind.NOT_DECIDED, None, reviewed)
         entry = entries[0] if entries else None
         if result.verdict is Verdict.FAIL:
             return Judgement(Kind.UNEXPECTED_FAIL, entry, reviewed)
@@ -168,6 +172,11 @@ def kernel_of(target: Mapping[str, object]) -> str:
     kernel = str(target.get("kernel") or "unknown")
     release = re.search(r"(?<!\S)\d+\.\S*", kernel)
     return release.group() if release is not None else kernel
+
+
+def profile_of(target: Mapping[str, object]) -> str:
+    """The profile in a target's name, `default` without one."""
+    return str(target.get("name") or "").partition(":")[2] or "default"
 
 
 def _split(id_: str) -> tuple[str, str]:

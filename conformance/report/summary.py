@@ -83,7 +83,7 @@ class Summary:
         """
         if any(line.judgement.finding for line in self.lines):
             return EXIT_FINDINGS
-        undecided = self.verdicts[Verdict.ERROR] or self.verdicts[Verdict.INCONCLUSIVE]
+        undecided = any(line.judgement.kind is Kind.NOT_DECIDED for line in self.lines)
         if undecided or not finished or report_failed is not None or not self.verdicts:
             return EXIT_NOT_RUN
         return EXIT_EXPECTED

@@ -77,7 +77,9 @@ def _linux(name: str, sysctls: Mapping[str, str]) -> Opener:
         kernel.name = name
         said = kernel.describe()["sysctls"]
         if isinstance(said, Mapping):
-            kernel.capabilities = dataclasses.replace(kernel.capabilities, settings=from_sysctls(said))
+            kernel.capabilities = dataclasses.replace(
+                kernel.capabilities, settings={**from_sysctls(said), "timers": "fine"}
+            )
         return kernel
 
     return open_linux

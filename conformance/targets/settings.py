@@ -45,6 +45,8 @@ def to_sysctls(settings: Mapping[str, str]) -> dict[str, str]:
     """The sysctls that give the own kernel these settings. Raises KeyError for a setting or a word that is none."""
     found = {}
     for setting, value in settings.items():
+        if setting == "timers":
+            continue  # they are as they are
         sysctl = SYSCTLS[setting]
         found[sysctl.name] = sysctl.words[value] if sysctl.words else str(int(value) * sysctl.scale)
     return found

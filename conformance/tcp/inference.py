@@ -128,6 +128,12 @@ def _sift(node: Node, came: Sequence[Segment], tcb: TCB, own: int, peer: int, ev
         if direct.flags & (RST | ACK) == RST | ACK and probe.flags & ACK and direct.seq == (probe.ack + own) & MASK:
             # An ACK on a RST that should have none (RFC 9293 section 3.10.7.1): the wrong form, and still that answer.
             answer = ("RST", probe.ack)
+        elif (
+            direct.flags & RST
+            and not probe.flags & ACK
+            and direct.ack == (probe.seq + peer + len(probe.payload)) & MASK
+        ):
+            answer = ("RST,ACK", 0, (direct.ack - peer) & MASK)  # whatever its own number, which should be 0
         fin, peer_fin = tcb.fin_seq, tcb.peer_fin
         ours = fin is not None and direct.seq == (fin + 1) & MASK
         theirs = peer_fin is not None and direct.ack == (peer_fin + 1) & MASK

@@ -134,7 +134,7 @@ static void hello(void)
                 "\"setsockopt\",\"getsockopt\",\"poll\"],\"options\":[\"mss\"%s%s%s],",
                 LWIP_WND_SCALE ? ",\"wscale\"" : "", LWIP_TCP_SACK_OUT ? ",\"sackOK\"" : "",
                 LWIP_TCP_TIMESTAMPS ? ",\"ts\"" : "");
-    channel_say("\"settings\":{\"syncookies\":\"never\",\"rfc1337\":\"off\",\"ecn\":\"off\",\"fastopen\":\"off\","
+    channel_say("\"settings\":{\"timers\":\"coarse\",\"syncookies\":\"never\",\"rfc1337\":\"off\",\"ecn\":\"off\",\"fastopen\":\"off\","
                 "\"abort-on-overflow\":\"off\",\"timestamps\":\"%s\",\"sack\":\"%s\",\"window-scaling\":\"%s\"}}}\n",
                 LWIP_TCP_TIMESTAMPS ? "on" : "off", LWIP_TCP_SACK_OUT ? "on" : "off", LWIP_WND_SCALE ? "on" : "off");
 }

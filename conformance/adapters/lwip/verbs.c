@@ -97,12 +97,15 @@ static int try_accept(struct sock *s, struct call *call);
 
 static int try_connect(struct sock *s, struct call *call)
 {
-    if (s->connected == 1)
+    if (s->connected == 1) {
         answer_null(call->id);
-    else if (s->error != NULL)
+    } else if (s->error != NULL) {
         answer_error(call->id, s->error);
-    else
+        s->error = NULL;
+        s->connected = -1; /* another try takes a fresh block */
+    } else {
         return 0;
+    }
     return 1;
 }
 
@@ -148,10 +151,12 @@ static int try_recv(struct sock *s, struct call *call, int wait)
         u16_t got = pbuf_copy_partial(s->unread, octets, count, s->offset);
         s->offset = (u16_t)(s->offset + got);
         while (s->unread != NULL && s->offset >= s->unread->len) {
-            struct pbuf *first = s->unread;
+            struct pbuf *first = s->unread, *rest = first->next;
             s->offset = (u16_t)(s->offset - first->len);
-            s->unread = pbuf_dechain(first);
+            if (rest != NULL)
+                pbuf_ref(rest); /* else it goes with the first */
             pbuf_free(first);
+            s->unread = rest;
         }
         struct tcp_pcb *pcb = living(s);
         if (pcb != NULL)
