@@ -21,7 +21,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -106,6 +106,7 @@ class Baseline:
     path: Path | None = None
     kernels: tuple[str, ...] = ()
     deviations: tuple[Deviation, ...] = ()
+    _found: dict[str, tuple[Deviation, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def reviewed(self, target: Mapping[str, object]) -> bool:
         """True when the target's kernel is one that the baseline was reviewed for."""
@@ -113,11 +114,20 @@ class Baseline:
 
     def entry(self, id_: str, target: Mapping[str, object]) -> Deviation | None:
         """The first entry that speaks of a variation on that target; what it says is not compared."""
-        return next((entry for entry in self.deviations if entry.applies(id_, target)), None)
+        return next((entry for entry in self._near(id_) if entry.applies(id_, target)), None)
+
+    def _near(self, id_: str) -> tuple[Deviation, ...]:
+        """The entries that may speak of a variation: those of its case, and those with a pattern for a case."""
+        path = _split(id_)[0]
+        found = self._found.get(path)
+        if found is None:
+            names = [(entry, _split(entry.case)[0]) for entry in self.deviations]
+            found = self._found[path] = tuple(entry for entry, name in names if name == path or "*" in name)
+        return found
 
     def judge(self, result: Result, target: Mapping[str, object], *, strict: bool = False) -> Judgement:
         """What the result is worth; `target` is `Target.describe()`. Under `strict` a new DEVIATION is a fail."""
-        entries = [entry for entry in self.deviations if entry.applies(result.id, target)]
+        entries = [entry for entry in self._near(result.id) if entry.applies(result.id, target)]
         met = next((entry for entry in entries if _meets(result, entry)), None)
         reviewed = self.reviewed(target)
         if met is not None:

@@ -54,6 +54,8 @@ class Channel:
         self.settled: dict[int, dict[str, Any]] = {}
         """Answers to calls that had been pending, by id, until somebody takes them."""
         self.on_settled: Callable[[int], None] | None = None
+        self.ended = 0
+        """How many calls that were pending have ended."""
         self.waiting: set[int] = set()
         """Ids of calls that are pending."""
         self.alive = True
@@ -138,6 +140,7 @@ class Channel:
         if number in self.waiting and ("ok" in message or "error" in message):
             self.waiting.discard(number)
             self.settled[number] = message
+            self.ended += 1
             if self.on_settled is not None:
                 self.on_settled(number)
             return
@@ -197,7 +200,7 @@ class Channel:
 
         Raises AdapterError when counts or times don't agree, StackDied.
         """
-        before, sent = self.received, self.sent
+        before, sent = (self.received, self.ended), self.sent
         _, message = self.request("advance", to=to, **{"in": sent})
         said = message.get("ok")
         if not isinstance(said, dict):
@@ -209,7 +212,7 @@ class Channel:
             )
         if not isinstance(reached, int) or not now <= reached <= max(to, now):
             raise self._breach(f"time went from {now} to {reached!r}, asked for {to}")
-        if reached < to and self.received == before and not self.settled:
+        if reached < to and (self.received, self.ended) == before:
             raise self._breach(f"it stopped at {reached} before {to} without a reason")
         if next_ is not None and (not isinstance(next_, int) or next_ < reached):
             raise self._breach(f"its next timer is due in the past: {next_!r}")

@@ -204,11 +204,11 @@ func (c *channel) answer(id int64, o outcome) {
 			ID      int64 `json:"id"`
 			Pending bool  `json:"pending"`
 		}{id, true})
-	case o.errno != "":
+	case o.errno != 0:
 		c.say(struct {
 			ID    int64  `json:"id"`
 			Error string `json:"error"`
-		}{id, o.errno})
+		}{id, errnoName(o.errno)})
 	default:
 		c.say(struct {
 			ID int64 `json:"id"`

@@ -2,55 +2,68 @@
 
 package main
 
-import "gvisor.dev/gvisor/pkg/tcpip"
+import (
+	"syscall"
 
-// errno is the name of the errno by which gVisor's own kernel tells an error of the stack.
-func errno(err tcpip.Error) string {
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip"
+)
+
+// errnoName is an errno's name in the C headers.
+func errnoName(errno syscall.Errno) string {
+	if errno == syscall.EOPNOTSUPP {
+		return "EOPNOTSUPP" // one number with ENOTSUP
+	}
+	return unix.ErrnoName(errno)
+}
+
+// errnoOf is the errno by which gVisor's own kernel tells an error of the stack.
+func errnoOf(err tcpip.Error) syscall.Errno {
 	switch err.(type) {
 	case *tcpip.ErrAborted, *tcpip.ErrClosedForSend:
-		return "EPIPE"
+		return syscall.EPIPE
 	case *tcpip.ErrAddressFamilyNotSupported:
-		return "EAFNOSUPPORT"
+		return syscall.EAFNOSUPPORT
 	case *tcpip.ErrAlreadyConnected:
-		return "EISCONN"
+		return syscall.EISCONN
 	case *tcpip.ErrAlreadyConnecting:
-		return "EALREADY"
+		return syscall.EALREADY
 	case *tcpip.ErrBadAddress, *tcpip.ErrBadBuffer:
-		return "EFAULT"
+		return syscall.EFAULT
 	case *tcpip.ErrBadLocalAddress:
-		return "EADDRNOTAVAIL"
+		return syscall.EADDRNOTAVAIL
 	case *tcpip.ErrConnectStarted:
-		return "EINPROGRESS"
+		return syscall.EINPROGRESS
 	case *tcpip.ErrConnectionAborted:
-		return "ECONNABORTED"
+		return syscall.ECONNABORTED
 	case *tcpip.ErrConnectionRefused:
-		return "ECONNREFUSED"
+		return syscall.ECONNREFUSED
 	case *tcpip.ErrConnectionReset:
-		return "ECONNRESET"
+		return syscall.ECONNRESET
 	case *tcpip.ErrDestinationRequired:
-		return "EDESTADDRREQ"
+		return syscall.EDESTADDRREQ
 	case *tcpip.ErrHostUnreachable:
-		return "EHOSTUNREACH"
+		return syscall.EHOSTUNREACH
 	case *tcpip.ErrMessageTooLong:
-		return "EMSGSIZE"
+		return syscall.EMSGSIZE
 	case *tcpip.ErrNetworkUnreachable:
-		return "ENETUNREACH"
+		return syscall.ENETUNREACH
 	case *tcpip.ErrNoBufferSpace:
-		return "ENOBUFS"
+		return syscall.ENOBUFS
 	case *tcpip.ErrNoPortAvailable, *tcpip.ErrWouldBlock:
-		return "EAGAIN"
+		return syscall.EAGAIN
 	case *tcpip.ErrNotConnected:
-		return "ENOTCONN"
+		return syscall.ENOTCONN
 	case *tcpip.ErrNotPermitted:
-		return "EPERM"
+		return syscall.EPERM
 	case *tcpip.ErrNotSupported:
-		return "EOPNOTSUPP"
+		return syscall.EOPNOTSUPP
 	case *tcpip.ErrPortInUse:
-		return "EADDRINUSE"
+		return syscall.EADDRINUSE
 	case *tcpip.ErrTimeout:
-		return "ETIMEDOUT"
+		return syscall.ETIMEDOUT
 	case *tcpip.ErrUnknownProtocolOption:
-		return "ENOPROTOOPT"
+		return syscall.ENOPROTOOPT
 	}
-	return "EINVAL"
+	return syscall.EINVAL
 }

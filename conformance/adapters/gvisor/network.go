@@ -144,6 +144,36 @@ func (n *network) adjust(profile string) error {
 	return nil
 }
 
+// options are the TCP options that the stack negotiates.
+func (n *network) options() []string {
+	if n.sack() {
+		return []string{"mss", "wscale", "sackOK", "ts"}
+	}
+	return []string{"mss", "wscale", "ts"}
+}
+
+// settings are what the tester's language calls them.
+func (n *network) settings() map[string]string {
+	var always tcpip.TCPAlwaysUseSynCookies
+	n.TransportProtocolOption(tcp.ProtocolNumber, &always)
+	settings := map[string]string{
+		"syncookies": "when-full", "rfc1337": "on", "ecn": "off", "fastopen": "off", "abort-on-overflow": "off",
+		"timestamps": "on", "sack": "off", "window-scaling": "on", "tw-reuse": "off", "mtu-probing": "off",
+	}
+	if always {
+		settings["syncookies"] = "always"
+	}
+	if n.sack() {
+		settings["sack"] = "on"
+	}
+	return settings
+}
+
+func (n *network) sack() bool {
+	var sack tcpip.TCPSACKEnabled
+	return n.TransportProtocolOption(tcp.ProtocolNumber, &sack) == nil && bool(sack)
+}
+
 // barrier returns when the stack has done all that it can do now. TCP handles segments in goroutines of its own; Pause
 // makes each of them say that its queue is empty and that it is at rest.
 func (n *network) barrier() {
