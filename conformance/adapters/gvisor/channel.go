@@ -128,15 +128,11 @@ func (c *channel) next() (said *message, bad bool, err error) {
 		if err := json.Unmarshal(line, said); err == nil {
 			return said, false, nil
 		}
-		if said.ID == nil { // a value's own decoding ends the whole: look for the id alone
-			only := struct {
-				ID *int64 `json:"id"`
-			}{}
-			_ = json.Unmarshal(line, &only)
-			said.ID = only.ID
-		}
-		if said.ID != nil {
-			return said, true, nil
+		only := struct {
+			ID *int64 `json:"id"`
+		}{}
+		if json.Unmarshal(line, &only) == nil && only.ID != nil {
+			return &message{ID: only.ID}, true, nil
 		}
 	}
 }
