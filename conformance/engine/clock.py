@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import selectors
 import time
 from typing import Protocol
@@ -79,7 +78,7 @@ class _Selector(selectors.DefaultSelector):
             return found
         if timeout is None:
             return super().select(None)  # nothing is planned: only another thread can wake us
-        self._keeper.advance(self._keeper.now() + math.ceil(timeout * 1e9))
+        self._keeper.advance(self._keeper.now() + max(1, round(timeout * 1e9)))
         return super().select(0)
 
 

@@ -112,13 +112,13 @@ def test_a_pending_call_is_settled_later(agent):
 
 
 CHEATS = {
-    "frames that went in are not counted": 'say({"id": message["id"], "ok": {"now": message["to"], "in": 7, "out": 0}})',
+    "frames that went in are miscounted": 'say({"id": message["id"], "ok": {"now": message["to"], "in": 7, "out": 0}})',
     "frames that came out are not counted": """
         say({"frame": "00", "at": 1})
         say({"id": message["id"], "ok": {"now": message["to"], "in": 0, "out": 0}})
     """,
     "frames are counted that never came": 'say({"id": message["id"], "ok": {"now": message["to"], "in": 0, "out": 3}})',
-    "time goes beyond what was asked": 'say({"id": message["id"], "ok": {"now": message["to"] + 1, "in": 0, "out": 0}})',
+    "time goes beyond what is asked": 'say({"id": message["id"], "ok": {"now": message["to"] + 1, "in": 0, "out": 0}})',
     "time goes back": 'say({"id": message["id"], "ok": {"now": -1, "in": 0, "out": 0}})',
     "time is no number": 'say({"id": message["id"], "ok": {"now": "noon", "in": 0, "out": 0}})',
     "it stops early without a reason": 'say({"id": message["id"], "ok": {"now": 1, "in": 0, "out": 0}})',

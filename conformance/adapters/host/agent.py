@@ -5,9 +5,9 @@
     python3 agent.py --listen 10.0.0.2:7413 --token-file token     # or the token in CONFORMANCE_TOKEN
     python3 agent.py --stdio                                        # for who has started it
 
-One file of the standard library, Python 3.8 or newer. It serves one controller at a time, who holds the token; binds only
-to the addresses under test, connects only to the tester's; opens sockets and nothing else. When the controller goes,
-every socket that it asked for is aborted.
+One file of the standard library, Python 3.8 or newer. It serves one controller at a time, who holds the token; binds
+only to the addresses under test, connects only to the tester's; opens sockets and nothing else. When the controller
+goes, every socket that it asked for is aborted.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Session:
     # -- the loop -------------------------------------------------------------------------------------------
 
     def serve(self, until: Optional[float] = None, first: Optional[Callable[[Any], bool]] = None) -> None:
-        """Serve until the controller goes. With `first` its first line must satisfy it, before `until` (monotonic s)."""
+        """Serve until the controller goes. With `first` its first line must satisfy it before `until` (monotonic s)."""
         try:
             while not self.ended:
                 self.turn(until, first)
@@ -433,8 +433,9 @@ class Session:
         return held
 
 
-VERBS = ["listen", "accept", "connect", "send", "recv", "shutdown", "close", "abort", "exit", "setsockopt", "getsockopt",
-         "poll", "atmark"]  # fmt: skip
+VERBS = (
+    "listen accept connect send recv shutdown close abort exit setsockopt getsockopt poll atmark".split()  # noqa: SIM905
+)
 OTHERS = ["open", "state", "dispose", "cancel"]
 
 

@@ -1,0 +1,147 @@
+"""A stack in virtual time, through its agent: lwIP, built here from Debian's source (skipped where it can't be)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from conformance import suite
+from conformance.cases.loader import load_file, load_text
+from conformance.cases.model import Variation
+from conformance.catalogue import load as load_catalogue
+from conformance.engine.result import Result, Verdict
+from conformance.engine.scheduler import Engine
+from conformance.targets.asked import Asked
+from conformance.targets.base import TargetError
+from conformance.targets.opening import Opener, opener
+
+SOME = (
+    "open/syn-received-retransmits",
+    "close/time-wait-lasts",
+    "data/receive-stream",
+    "timers/back-off",
+    "states/closing",
+)
+
+
+@pytest.fixture(scope="module")
+def lwip() -> Opener:
+    try:
+        return opener(Asked(target="lwip"))
+    except TargetError as missing:
+        if "to install" not in str(missing):
+            raise
+        pytest.skip(str(missing))
+
+
+def some() -> Iterator[Variation]:
+    for name in SOME:
+        yield from load_file(suite.cases() / f"{name}.yaml", suite.cases()).variations
+
+
+def run(open_target: Opener, variations: Iterable[Variation]) -> dict[str, Result]:
+    engine = Engine(open_target, load_catalogue())
+    engine.start()
+    try:
+        return {id_: future.result(120) for id_, future in engine.submit(variations).items()}
+    finally:
+        engine.stop()
+
+
+def traced(result: Result) -> list[tuple[object, ...]]:
+    """Everything seen, done and said, with its time since the case began."""
+    return [(event.time - result.started, *event[1:]) for event in result.trace]
+
+
+def test_a_run_repeats_octet_for_octet_and_a_case_does_alone_what_it_does_among_others(lwip):
+    first, second = run(lwip, some()), run(lwip, some())
+    assert first.keys() == second.keys()
+    for id_, result in first.items():
+        assert traced(result) == traced(second[id_]), id_
+    alone = run(lwip, list(some())[-1:])
+    for id_, result in alone.items():
+        assert traced(result) == traced(first[id_])
+    assert sum(result.waited for result in first.values()) > 100
+
+
+def test_two_hours_are_nothing(lwip):
+    case = load_text(
+        """
+        title: A keep-alive after two hours
+        requirements: [RFC9293-MUST-28]
+        needs: {tier: long}
+        start: ESTABLISHED
+        steps:
+          - call: setsockopt(SO_KEEPALIVE, 1)
+          - expect: nothing
+            for: 7190s
+          - expect: keep-alive
+            within: 7200s..7210s
+        """.replace("\n        ", "\n"),
+        "two.yaml",
+        "two",
+    )
+    results = run(lwip, case.variations)
+    assert {result.verdict for result in results.values()} == {Verdict.PASS}
+    assert all(result.waited > 7190 for result in results.values())
+
+
+DYING = """
+title: A stack that dies is told with its last words, and the next case has a fresh one
+requirements: [RFC9293-MUST-7]
+start: ESTABLISHED
+steps:
+  - send: PSH,ACK "deadly"
+  - expect: ACK
+"""
+
+
+def test_a_crash_is_a_finding_of_its_case_and_the_others_go_on(lwip, monkeypatch, tmp_path):
+    from conformance.adapters.base import Program
+    from conformance.targets import opening
+
+    agent = opening.program("lwip").argv[0]
+    # In front of the real agent: it kills it when a payload says so, as a bug in the stack would.
+    between = tmp_path / "between.py"
+    between.write_text(
+        "import os, select, signal, socket, subprocess, sys\n"
+        "ours, theirs = socket.socketpair()\n"
+        "tester = socket.socket(fileno=3)\n"
+        "os.dup2(theirs.fileno(), 9)\n"
+        f"child = subprocess.Popen(['/bin/sh', '-c', 'exec 3<&9 9<&-; exec {agent}'], pass_fds=[9])\n"
+        "theirs.close(); os.close(9)\n"
+        "while True:\n"
+        "    for ready in select.select([ours, tester], [], [])[0]:\n"
+        "        octets = ready.recv(65536)\n"
+        "        if b'deadly'.hex().encode() in octets or not octets:\n"
+        "            os.kill(os.getpid(), signal.SIGSEGV if octets else signal.SIGKILL)\n"
+        "        (tester if ready is ours else ours).sendall(octets)\n"
+    )
+    import sys
+
+    monkeypatch.setattr(opening, "program", lambda name: Program((sys.executable, str(between))))
+    dying = load_text(DYING, "dying.yaml", "dying").variations
+    results = run(opener(Asked(target="lwip")), [*dying, *list(some())[-2:]])
+    for variation in dying:
+        result = results[variation.id]
+        assert result.verdict is Verdict.FAIL
+        assert "crashed: SIGSEGV" in result.reason
+        assert any(event.kind == "sent" and b"deadly" in event.data for event in result.trace)  # type: ignore[operator]
+    assert [results[variation.id].verdict for variation in list(some())[-2:]] == [Verdict.PASS, Verdict.PASS]
+
+
+def test_what_the_stack_has_no_call_for_is_unsupported(lwip):
+    variations = load_file(Path(suite.cases()) / "flags" / "urgent-sent.yaml", suite.cases()).variations
+    results = run(lwip, variations)
+    assert {result.verdict for result in results.values()} == {Verdict.UNSUPPORTED}
+
+
+def test_names_of_targets_are_told_when_one_is_wrong():
+    with pytest.raises(TargetError, match="not one of: linux"):
+        opener(Asked(target="bsd"))
+    with pytest.raises(TargetError, match="no profile 'fast'"):
+        opener(Asked(target="linux:fast"))
+    with pytest.raises(TargetError, match="--agent is for a host"):
+        opener(Asked(target="linux", agent="127.0.0.1"))
