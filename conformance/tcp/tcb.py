@@ -218,6 +218,7 @@ class TCB:
         if flags & ACK:
             if self.target_only_syn and not self.synchronized and segment.ack == self.snd_nxt:
                 self._bind(segment.seq, options, segment)
+                self.una_before, self.una_time = self.snd_una, segment.time
                 self.snd_una = segment.ack
             return
         if self.synchronized and not self.reset:

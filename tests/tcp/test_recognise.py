@@ -9,6 +9,7 @@ from conformance.tcp import recognise as r
 from conformance.tcp.invariants import violation
 from conformance.tcp.segment import ACK, FIN, PSH, RST, SYN, URG, Segment
 from conformance.tcp.sequence import add
+from conformance.tcp.tcb import TCB
 
 
 @pytest.fixture(params=BASES, ids=str)
@@ -61,6 +62,14 @@ def test_a_repeat_that_crosses_its_acknowledgement_is_admitted_when_it_was_due(t
     talk.sent(ACK, 1, 4, time=talk.time + 300_000_000)
     assert r.own_accord(late, talk.tcb) == "a due retransmission"
     assert r.own_accord(early, talk.tcb) is None
+
+
+def test_a_syn_that_crosses_its_syn_ack_is_admitted():
+    tcb = TCB(1000, 4)
+    tcb.seen(Segment(SYN, 77, 0, 1000, time=10_000_000))
+    tcb.sent(Segment(SYN | ACK, 1000, 78, 1000, time=30_000_000))
+    assert r.own_accord(Segment(SYN, 77, 0, 1000, time=20_000_000), tcb) == "a due retransmission"
+    assert r.own_accord(Segment(SYN, 77, 0, 1000, time=40_000_000), tcb) is None
 
 
 def test_a_window_update_opens_and_acknowledges_nothing(talk):

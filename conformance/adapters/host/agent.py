@@ -434,7 +434,7 @@ class Session:
 
 
 VERBS = (
-    "listen accept connect send recv shutdown close abort exit setsockopt getsockopt poll atmark".split()  # noqa: SIM905
+    "listen accept connect send recv shutdown close abort exit setsockopt getsockopt poll atmark".split()
 )
 OTHERS = ["open", "state", "dispose", "cancel"]
 

@@ -1,0 +1,123 @@
+"""gVisor's netstack from Debian's golang-gvisor-gvisor-dev, with an agent in Go (Apache-2.0)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from conformance.adapters.base import Adapter, MissingError, Program
+
+_HERE = Path(__file__).parent
+_VERSION = "0.0~20221219"
+_LIBRARIES = (
+    f"golang-gvisor-gvisor-dev={_VERSION}.0-2",
+    "golang-github-google-btree-dev",
+    "golang-golang-x-sys-dev",
+    "golang-golang-x-time-dev",
+)
+_COMPILER = ("golang-1.19-go", "golang-1.19-src")
+_RELEASES = range(18, 21)
+"""Of Go 1: what the stack's sources can be built with."""
+_PROFILES = {
+    "library": "as a bare library: without SACK, Nagle's algorithm and tuning of the receive buffer",
+    "sack-off": "without SACK",
+    "rack-off": "without RACK and tail loss probes",
+    "cubic": "CUBIC instead of Reno",
+    "syncookies": "SYN cookies always",
+}
+
+
+def prepare(profile: str, cache: Path) -> Program:
+    """The agent, one for all profiles; what is downloaded comes by the machine's own package sources."""
+    own = sorted(_HERE.glob("*.go"))
+    parts = [*(file.read_bytes() for file in own), repr((_VERSION, _LIBRARIES, _COMPILER)).encode()]
+    agent = cache / f"agent-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}"
+    if not agent.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as name:
+            folder = Path(name)
+            _compile(own, folder, cache)
+            (folder / "agent").rename(agent)
+    return Program((str(agent), profile) if profile else (str(agent),))
+
+
+def _compile(sources: list[Path], folder: Path, cache: Path) -> None:
+    """Build the agent in a folder."""
+    root = folder / "root"
+    for package in _packages("libraries", _LIBRARIES, cache):
+        _run(["dpkg", "-x", str(package), str(root)])
+    environment = {
+        "GO111MODULE": "off",
+        "GOPATH": str(root / "usr/share/gocode"),
+        "GOCACHE": str(folder / "compiled"),
+        "GOENV": "off",
+        "GOFLAGS": "",
+        "CGO_ENABLED": "0",
+    }
+    go = _own_go()
+    if go is None:
+        for package in _packages("compiler", _COMPILER, cache):
+            _run(["dpkg", "-x", str(package), str(root)])
+        environment["GOROOT"] = str(root / "usr/lib/go-1.19")
+        go = str(root / "usr/lib/go-1.19/bin/go")
+    flags = ["-trimpath", "-ldflags", f"-s -w -X main.version={_VERSION}"]
+    _run([go, "build", *flags, "-o", str(folder / "agent"), *map(str, sources)], environment)
+
+
+def _own_go() -> str | None:
+    """The machine's Go, if it is there and of a release that will do."""
+    go = shutil.which("go")
+    if go is None:
+        return None
+    done = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False)
+    found = re.match(r"go1\.(\d+)", done.stdout)
+    return go if found is not None and int(found[1]) in _RELEASES else None
+
+
+def _packages(name: str, packages: tuple[str, ...], cache: Path) -> list[Path]:
+    """Packages as files in the cache, downloaded unless they are there."""
+    kept = cache / name
+    if not kept.exists():
+        for tool in ("apt-get", "dpkg"):
+            if shutil.which(tool) is None:
+                raise MissingError(f"no {tool}: the stack comes as a package of Debian 12")
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:
+            folder = Path(temporary) / name
+            folder.mkdir()
+            try:
+                _run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *packages], cwd=folder)
+            except RuntimeError as problem:
+                raise MissingError(f"apt does not bring {' '.join(packages)}: {problem}") from problem
+            try:
+                folder.rename(kept)
+            except OSError:
+                if not kept.exists():  # else another run was faster
+                    raise
+    return sorted(kept.glob("*.deb"))
+
+
+def _run(command: list[str], environment: dict[str, str] | None = None, cwd: Path | None = None) -> None:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C", **(environment or {})},
+    )
+    if done.returncode:
+        raise RuntimeError(f"{Path(command[0]).name}: {(done.stderr or done.stdout).strip()[-800:]}")
+
+
+ADAPTER = Adapter(
+    name="gvisor",
+    summary="gVisor's netstack of 2022-12-19, in virtual time",
+    install="apt-get update",
+    prepare=prepare,
+    profiles=_PROFILES,
+)
