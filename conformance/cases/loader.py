@@ -254,7 +254,7 @@ class _Build:
         start = self._start
         if start.state is State.CLOSED:
             return *self(), None
-        service = preamble.by_service(start.state, services) if start.open == "passive" else None
+        service = preamble.by_service(start, services)
         if service is None:
             raise LookupError(f"no service that the tester knows of brings it to {start.state} by {start.open} open")
         reader = StepReader(Problems(self._file, self._source), self._values, self._known_ids)

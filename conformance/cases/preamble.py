@@ -44,9 +44,24 @@ SERVICES: Mapping[str, str] = {"echo": "serves", "discard": "serves", "http": "s
 """Services by which a target without an agent is brought to states: their preambles."""
 
 
-def by_service(state: State, services: Iterable[str]) -> str | None:
-    """The first of these services that leads to a state, or None."""
-    return next((name for name in services if name in SERVICES and state in reachable(SERVICES[name])), None)
+_HALF_CLOSED = frozenset({State.FIN_WAIT_1, State.FIN_WAIT_2})
+
+
+def by_service(start: Start, services: Iterable[str]) -> str | None:
+    """The first of these services that leads to where a case starts, or None.
+
+    A service that closes does not read on: it can't stand in for an application that has shut down one direction.
+    """
+    if start.open != "passive":
+        return None
+    for name in services:
+        way = SERVICES.get(name)
+        if way is None or start.state not in reachable(way):
+            continue
+        if way == "closes" and start.state in _HALF_CLOSED and start.close != "close":
+            continue
+        return name
+    return None
 
 
 @lru_cache(maxsize=4)

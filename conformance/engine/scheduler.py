@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -34,6 +34,10 @@ RETRY_AFTER = 0.5
 """Seconds before the second attempt; the later ones wait longer."""
 ATTEMPTS = 5
 """How often a variation is run before INCONCLUSIVE is its verdict."""
+CONFIRMATIONS = 3
+"""How often the same must be found on a path that may lose, double or reorder frames, before it counts."""
+
+_FOUND = (Verdict.FAIL, Verdict.DEVIATION)
 
 Settings = Mapping[str, str]
 Opener = Callable[[Settings], Target]
@@ -184,16 +188,12 @@ class Engine:
             future.set_result(result)
 
     async def _decide(self, variation: Variation) -> Result:
-        case = variation.case
-        attempt = 1
+        found: Counter[tuple[object, ...]] = Counter()
+        attempt = 0
         while True:
-            target = await self._target_for(case.needs.settings)
+            target = await self._target_for(variation.case.needs.settings)
             if isinstance(target, TargetError):
-                result = Result(
-                    variation.id, case.file, case.title, case.requirements, Verdict.UNSUPPORTED, str(target)
-                )
-                result.settings = dict(case.needs.settings)
-                return result
+                return self._lacking(variation, target)
             result = await run_variation(
                 variation,
                 target,
@@ -202,13 +202,29 @@ class Engine:
                 check_oracle=self.check_oracle,
                 deadline=self.deadline,
             )
+            attempt += 1
             result.attempts = attempt
-            if result.verdict is not Verdict.INCONCLUSIVE or attempt >= ATTEMPTS:
+            if not target.clean_path and result.finding is not None and result.verdict in _FOUND:
+                finding = (result.finding.step, result.finding.message)
+                found[finding] += 1
+                if found[finding] >= CONFIRMATIONS:
+                    return result
+                if attempt >= ATTEMPTS + CONFIRMATIONS:
+                    result.verdict = Verdict.INCONCLUSIVE
+                    result.reason = f"the path disturbs: {attempt} attempts found different things: {result.reason}"
+                    return result
+            elif result.verdict is not Verdict.INCONCLUSIVE or attempt >= ATTEMPTS:
                 return result
             # What was in our way may be gone by then.
             moment = self.clock.now() + round(RETRY_AFTER * attempt * 1e9)
             await self.clock.until(moment, asyncio.get_running_loop().create_future())
-            attempt += 1
+
+    @staticmethod
+    def _lacking(variation: Variation, problem: TargetError) -> Result:
+        case = variation.case
+        result = Result(variation.id, case.file, case.title, case.requirements, Verdict.UNSUPPORTED, str(problem))
+        result.settings = dict(case.needs.settings)
+        return result
 
     async def _target_for(self, settings: Settings) -> Target | TargetError:
         if not settings:

@@ -140,6 +140,8 @@ class _Settled:
 class AdaptedStack:
     """The target (`conformance.targets.base.Target`). Not safe for several threads."""
 
+    clean_path = True
+
     def __init__(self, name: str, program: Program) -> None:
         self.name = name
         self._program = program

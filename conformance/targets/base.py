@@ -168,6 +168,8 @@ class Target(Protocol):
     calibration: Calibration
     capabilities: Capabilities
     oracle: Oracle | None
+    clean_path: bool
+    """Every frame arrives, once and in order. Elsewhere what was found must be found again before it counts."""
     time: Timekeeper | None
     """None: the machine's clock. With a clock of its own a stack runs one case at a time, each from a fresh start."""
 

@@ -93,6 +93,7 @@ class Host:
     Raises TargetError when there is no way to the host, or it, or its agent, is not as expected.
     """
 
+    clean_path = False
     time: Timekeeper | None = None
 
     def __init__(self, name: str, plan: Plan) -> None:

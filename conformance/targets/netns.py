@@ -88,6 +88,7 @@ class OwnKernel:
     """
 
     name = "linux"
+    clean_path = True
     time: Timekeeper | None = None
 
     def __init__(self, control: socket.socket, facts: dict[str, Any], fds: list[int]):

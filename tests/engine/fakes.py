@@ -172,6 +172,7 @@ class FakeTarget:
     name = "fake"
     time = None
     at_once = 100
+    clean_path = True
 
     def __init__(
         self, clock: VirtualClock, script: Script, *, sound: bool = True, oracle: str | None = None, **able: Any

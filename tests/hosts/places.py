@@ -7,13 +7,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from conformance import adapters
 
 TESTER, HOST, CONTROL_TESTER, CONTROL_HOST = "192.0.2.1", "192.0.2.2", "10.99.0.1", "10.99.0.2"
 TESTER6, HOST6 = "2001:db8:1::1", "2001:db8:1::2"
 SOURCES = ("192.0.2.128/25", "2001:db8:1::1:0/112")
+
+RELAY = Path(__file__).with_name("relay.py")
+AGENT = Path(adapters.__file__).parent / "host" / "agent.py"
 
 SERVICES = """
 import selectors, socket, sys
@@ -93,11 +98,23 @@ def held(outer: Place | None = None) -> Iterator[Place]:
 
 
 @contextmanager
-def two_hosts() -> Iterator[tuple[Place, Place]]:
-    """The tester's and the host's place; a link for segments (t0, h0) and one for the agent (t1, h1)."""
-    with held() as tester, held(tester) as host:
-        for number in (0, 1):
-            tester.ip(f"link add t{number} type veth peer name h{number} netns {host.pid}")
+def two_hosts(*path: str) -> Iterator[tuple[Place, Place]]:
+    """The tester's and the host's place; a link for segments (t0, h0) and one for the agent (t1, h1).
+
+    With `path`, options of the relay, that stands between t0 and h0.
+    """
+    with ExitStack() as stack:
+        tester = stack.enter_context(held())
+        host = stack.enter_context(held(tester))
+        tester.ip(f"link add t1 type veth peer name h1 netns {host.pid}")
+        if path:
+            between = stack.enter_context(held(tester))
+            tester.ip(f"link add t0 type veth peer name r0 netns {between.pid}")
+            host.ip(f"link add h0 type veth peer name r1 netns {between.pid}")
+            for device in ("r0", "r1"):
+                between.ip(f"link set {device} up")
+        else:
+            tester.ip(f"link add t0 type veth peer name h0 netns {host.pid}")
         for place, end, v4, v6 in ((tester, "t0", TESTER, TESTER6), (host, "h0", HOST, HOST6)):
             place.ip(f"address add {v4}/24 dev {end}")
             place.ip(f"address add {v6}/64 dev {end} nodad")
@@ -107,7 +124,24 @@ def two_hosts() -> Iterator[tuple[Place, Place]]:
             for number in (0, 1):
                 place.ip(f"link set {letter}{number} up")
             offloads_off(place, f"{letter}0")
+        if path:
+            stack.enter_context(running(between, sys.executable, str(RELAY), "r0", "r1", *path, says="ready"))
         yield tester, host
+
+
+@contextmanager
+def running(place: Place, *command: str, says: str, **more: object) -> Iterator[subprocess.Popen[str]]:
+    """A program at a place, once it has said that it is ready; killed in the end."""
+    process = place.start(*command, stderr=subprocess.STDOUT, **more)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert says in line, line
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def offloads_off(place: Place, device: str) -> None:
@@ -124,17 +158,15 @@ def offloads_off(place: Place, device: str) -> None:
     place.run(sys.executable, "-c", code)
 
 
-@contextmanager
-def services(host: Place) -> Iterator[None]:
+def services(host: Place) -> AbstractContextManager[subprocess.Popen[str]]:
     """Echo, discard, and one that closes first, on ports 7, 9, 70."""
-    process = host.start(sys.executable, "-c", SERVICES)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
+    return running(host, sys.executable, "-c", SERVICES, says="ready")
+
+
+def agent(host: Place, token: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """The host's agent, at its control address."""
+    command = (sys.executable, str(AGENT), "--listen", f"{CONTROL_HOST}:7413")
+    return running(host, *command, says="listening", env={**os.environ, "CONFORMANCE_TOKEN": token})
 
 
 def conformance(place: Place, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

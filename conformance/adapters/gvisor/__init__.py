@@ -65,7 +65,7 @@ def _compile(sources: list[Path], folder: Path, cache: Path) -> None:
             _run(["dpkg", "-x", str(package), str(root)])
         environment["GOROOT"] = str(root / "usr/lib/go-1.19")
         go = str(root / "usr/lib/go-1.19/bin/go")
-    flags = ["-trimpath", "-ldflags", f"-s -w -X main.version={_VERSION}"]
+    flags = ["-ldflags", f"-s -w -X main.version={_VERSION}"]
     _run([go, "build", *flags, "-o", str(folder / "agent"), *map(str, sources)], environment)
 
 

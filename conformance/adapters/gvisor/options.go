@@ -23,6 +23,7 @@ var flags = map[string]struct {
 	"TCP_QUICKACK": {(*tcpip.SocketOptions).GetQuickAck, (*tcpip.SocketOptions).SetQuickAck},
 	"SO_KEEPALIVE": {(*tcpip.SocketOptions).GetKeepAlive, (*tcpip.SocketOptions).SetKeepAlive},
 	"SO_REUSEADDR": {(*tcpip.SocketOptions).GetReuseAddress, (*tcpip.SocketOptions).SetReuseAddress},
+	"SO_OOBINLINE": {(*tcpip.SocketOptions).GetOutOfBandInline, (*tcpip.SocketOptions).SetOutOfBandInline},
 	"SO_REUSEPORT": {(*tcpip.SocketOptions).GetReusePort, (*tcpip.SocketOptions).SetReusePort},
 }
 

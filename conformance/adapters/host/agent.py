@@ -433,9 +433,7 @@ class Session:
         return held
 
 
-VERBS = (
-    "listen accept connect send recv shutdown close abort exit setsockopt getsockopt poll atmark".split()
-)
+VERBS = "listen accept connect send recv shutdown close abort exit setsockopt getsockopt poll atmark".split()
 OTHERS = ["open", "state", "dispose", "cancel"]
 
 
