@@ -72,7 +72,9 @@ def linux_sysctls(profile: str) -> Mapping[str, str]:
 
 
 def program(name: str) -> Program:
-    """The agent of a stack, built if need be. Raises TargetError, with what to install."""
+    """The agent of a stack, built if need be, or the one at a path. Raises TargetError, with what to install."""
+    if "/" in name:
+        return _own(Path(name))
     stack, profile = split(name)
     adapter = adapters().get(stack)
     if adapter is None:
@@ -86,6 +88,15 @@ def program(name: str) -> Program:
         raise TargetError(f"target {name}: {missing}; to install: {adapter.install}") from missing
     except RuntimeError as failure:
         raise TargetError(f"target {name}: its agent could not be built: {failure}") from failure
+
+
+def _own(path: Path) -> Program:
+    """An agent that somebody has written for a stack of theirs."""
+    if not path.is_file():
+        raise TargetError(f"{path}: there is no such agent")
+    if not os.access(path, os.X_OK):
+        raise TargetError(f"{path}: it can't be run; chmod +x it")
+    return Program((str(path.absolute()),))
 
 
 def listed(*, prepare: bool = True) -> Iterator[Named]:

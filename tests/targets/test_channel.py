@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
+import conformance
 from conformance.adapters.base import Program
-from conformance.targets.base import AdapterError, StackDied
+from conformance.targets.adapted import AdaptedStack
+from conformance.targets.base import AdapterError, StackDied, TargetError
 from conformance.targets.channel import Channel
+from conformance.targets.stacks import program
 
 HONEST = """
     import json, os, socket, sys
@@ -188,3 +194,33 @@ def test_what_is_said_is_one_line_of_json(agent):
     said = channel.request("send", data="00ff")[1]["ok"]
     assert said.endswith("\n")
     assert json.loads(said)["data"] == "00ff"
+
+
+TEMPLATES = Path(conformance.__file__).parent.parent / "docs" / "templates"
+
+
+def test_the_templates_keep_the_protocol(tmp_path):
+    agents = [TEMPLATES / "agent.py"]
+    if shutil.which("cc"):
+        lwip = Path(conformance.__file__).parent / "adapters" / "lwip"
+        agents.append(tmp_path / "agent")
+        sources = [str(TEMPLATES / "agent.c"), str(lwip / "channel.c")]
+        subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", f"-I{lwip}", *sources, "-o", str(agents[1])], check=True)
+    for path in agents:
+        stack = AdaptedStack("mine", program(str(path)))
+        pair = stack.open_pair(4, "quick-ack")
+        stack.wire.send(b"\2" * 60)
+        assert stack.barrier.prove_now()
+        stack.time.advance(stack.time.now() + 7_200_000_000_000)
+        assert stack.time.now() == 7_200_000_000_000
+        with pytest.raises(AdapterError, match="declares the verb 'listen' and does not know it"):
+            stack.socket(pair).listen(1)
+        stack.close()
+
+
+def test_an_agent_of_ones_own_that_is_not_there(tmp_path):
+    with pytest.raises(TargetError, match="no such agent"):
+        program(str(tmp_path / "agent"))
+    (tmp_path / "agent").write_text("")
+    with pytest.raises(TargetError, match="chmod"):
+        program(str(tmp_path / "agent"))

@@ -55,7 +55,6 @@ func (a *agent) begin() {
 	if a.network != nil {
 		a.network.close()
 	}
-	a.in, a.out, a.busy = 0, 0, false
 	var this *network
 	this, err := newNetwork(a.said, a.profile, func(frame []byte) {
 		if this != nil {
@@ -71,6 +70,7 @@ func (a *agent) begin() {
 	a.network = this
 	a.sockets = &sockets{network: this, open: map[int64]*socket{}}
 	a.settle()
+	a.in, a.out, a.busy = 0, 0, false
 	a.channel.say(map[string]any{"hello": a.hello()})
 }
 

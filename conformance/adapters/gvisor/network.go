@@ -116,7 +116,8 @@ func (n *network) addAddress(ip net.IP, subnet *net.IPNet) error {
 
 // adjust sets TCP up as gVisor's own kernel does, but for what the profile says.
 func (n *network) adjust(profile string) error {
-	sack, delay, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPDelayEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
+	sack, delay := tcpip.TCPSACKEnabled(true), tcpip.TCPDelayEnabled(true)
+	moderate := tcpip.TCPModerateReceiveBufferOption(true)
 	options := []tcpip.SettableTransportProtocolOption{&sack, &delay, &moderate}
 	switch profile {
 	case "":

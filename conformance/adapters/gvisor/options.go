@@ -109,11 +109,17 @@ var durations = map[string]duration{
 	},
 }
 
+// most is the greatest value of options of which gVisor's kernel takes 1 at least.
+var most = map[string]int{"TCP_KEEPIDLE": 32767, "TCP_KEEPINTVL": 32767, "TCP_KEEPCNT": 127}
+
 func (s *sockets) setsockopt(own *socket, r *message) outcome {
 	if len(r.Value) == 0 {
 		return outcome{errno: syscall.EINVAL}
 	}
 	options, value := own.SocketOptions(), r.Value[0]
+	if most, known := most[r.Name]; known && (value < 1 || value > most) {
+		return outcome{errno: syscall.EINVAL}
+	}
 	if flag, known := flags[r.Name]; known {
 		flag.set(options, value != 0)
 		return outcome{}
