@@ -58,6 +58,7 @@ class Pace:
 
     slack: float = 0.01
     challenge_interval: float = 0.0
+    with_text: bool = False
 
 
 class Run:
@@ -101,7 +102,8 @@ class Run:
         self.queues: dict[tuple[int, int], deque[Segment]] = {}
         self.scope = Scope({}, {}, self.base)
         calibration = target.calibration
-        self.pace = Pace(max(0.005, 20 * calibration.reply_p99), target.capabilities.challenge_interval)
+        able = target.capabilities
+        self.pace = Pace(max(0.005, 20 * calibration.reply_p99), able.challenge_interval, able.throttles_text)
         self.delayed = variation.case.needs.link == "delayed-ack" or not target.capabilities.quick_ack
         self.pair = target.open_pair(variation.version, variation.case.needs.link)  # type: ignore[arg-type]
         if service is not None:

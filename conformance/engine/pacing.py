@@ -9,8 +9,11 @@ from conformance.tcp.sequence import acceptable, add, before
 from conformance.tcp.tcb import TCB
 
 
-def draws_challenge(segment: Segment, tcb: TCB) -> bool:
-    """A right stack answers `segment` with an acknowledgement of the kind that RFC 5961 section 7 lets it throttle."""
+def draws_challenge(segment: Segment, tcb: TCB, *, with_text: bool = False) -> bool:
+    """A right stack answers `segment` with an acknowledgement of the kind that RFC 5961 section 7 lets it throttle.
+
+    Few stacks throttle what they owe to segments outside the window that occupy numbers: `with_text` counts those, too.
+    """
     flags = segment.flags
     if not tcb.synchronized or tcb.reset:
         return False
@@ -21,7 +24,8 @@ def draws_challenge(segment: Segment, tcb: TCB) -> bool:
     if before(tcb.snd_nxt, segment.ack) or before(segment.ack, add(tcb.snd_una, -max(tcb.max_wnd, 1))):
         return True
     if segment.length:
-        return False
+        outside = not acceptable(segment.seq, segment.length, tcb.rcv_nxt, tcb.rcv_wnd)
+        return with_text and outside
     return segment.seq != tcb.rcv_nxt and not acceptable(segment.seq, 0, tcb.rcv_nxt, tcb.rcv_wnd)
 
 
@@ -32,7 +36,7 @@ def must_wait(run: Run, conn: Conn, segment: Segment) -> bool:
         segment.seq == conn.tcb.rcv_nxt and segment.flags & (SYN | RST | ACK) == ACK and _current(segment, conn.tcb)
     ):
         return False
-    if not draws_challenge(segment, conn.tcb):
+    if not draws_challenge(segment, conn.tcb, with_text=run.pace.with_text):
         return False
     now = run.clock.now() / 1e9
     if now - conn.challenged < interval:

@@ -33,6 +33,8 @@ TESTERS = {4: "198.18.1.1", 6: "2001:db8::1:1"}
 TARGET_MAC, ROUTER_MAC = "02:00:5e:00:00:01", "02:00:5e:00:00:fe"
 MTU = 1500
 FIRST_PORT = 1024
+LATENCY = 50_000
+"""ns that go by between what the stack sends and what the tester answers: on no path is that nothing."""
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
@@ -88,13 +90,13 @@ class Keeper:
             self.wire.drain()  # it may have asked for a neighbour
 
     def settle(self) -> None:
-        """Let the stack do all that it does without time passing. Raises StackDied, AdapterError."""
+        """Let the stack do all that it does at once, and the way back take its time. Raises StackDied, AdapterError."""
         if self.died is not None:
             raise self.died
         if self.channel is None:
             return
         try:
-            self._move(self.channel, self._reached)
+            self._move(self.channel, self._reached + LATENCY)
         except (StackDied, AdapterError) as problem:
             self.died = problem
             raise

@@ -217,6 +217,8 @@ class ChannelSocket:
 class AgentOracle:
     """The agent's word on a connection's state (`conformance.targets.base.Oracle`)."""
 
+    trusted = False
+
     def __init__(self, calls: Callable[[], Calls]) -> None:
         self._calls = calls
 

@@ -106,6 +106,9 @@ class AgentSocket(Protocol):
 class Oracle(Protocol):
     """The target's own word on a connection's state."""
 
+    trusted: bool
+    """Beyond doubt: where it differs from what the replies say, the tester is at fault."""
+
     def state(self, pair: Endpoints) -> str:
         """The state's RFC name (`SYN-RECEIVED`), `LISTEN` when only a listener is there, `CLOSED` when nothing is."""
 
@@ -127,6 +130,8 @@ class Capabilities:
     """Without an agent: services that run on it, and their ports."""
     challenge_interval: float = 0.0
     """Seconds between two challenge-type ACKs of one connection (RFC 5961 section 7), 0 when not limited."""
+    throttles_text: bool = False
+    """It throttles the ACKs to all segments outside the window, those with text or FIN included."""
     first_repeat: float = 0.0
     """Seconds within which it repeats, for the first time, what is not acknowledged; 0: as most stacks do."""
     msl: float = 120.0

@@ -71,6 +71,8 @@ def _query(kind: int, flags: int, sequence: int, pair: Endpoints) -> bytes:
 class InetDiag:
     """The oracle (`conformance.targets.base.Oracle`) over an already open NETLINK_SOCK_DIAG socket, which it owns."""
 
+    trusted = True
+
     def __init__(self, netlink: socket.socket) -> None:
         self._netlink = netlink
         self._sequence = 0

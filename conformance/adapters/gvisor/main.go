@@ -153,7 +153,7 @@ func (a *agent) hello() map[string]any {
 	return map[string]any{
 		"protocol": 1, "stack": "gVisor netstack", "version": version, "clock": "virtual", "frames": "channel",
 		"ip": []int{4, 6}, "verbs": names, "state": true, "reset": true, "ports": "exact", "quick_ack": true,
-		"msl": (tcp.DefaultTCPTimeWaitTimeout / 2).Seconds(), "first_repeat": 1.5, "challenge_interval": 0.5,
+		"msl": (tcp.DefaultTCPTimeWaitTimeout / 2).Seconds(), "first_repeat": 1.5, "challenge_interval": 0.5, "throttles_text": true,
 		"options": a.network.options(), "settings": a.network.settings(),
 	}
 }
