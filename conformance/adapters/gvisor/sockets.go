@@ -231,6 +231,9 @@ func (s *sockets) recv(own *socket, r *message) outcome {
 
 func (own *socket) read(count int) outcome {
 	var data bytes.Buffer
+	if count > 65535 { // a line holds no more
+		count = 65535
+	}
 	_, err := own.Read(&tcpip.LimitedWriter{W: &data, N: int64(count)}, tcpip.ReadOptions{})
 	switch err.(type) {
 	case nil:
