@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from weakref import WeakKeyDictionary
 
-from conformance.cases.model import Call, Deliver, ResultOf, StateIs, Step, Variation
+from conformance.cases.model import AnyOf, Call, Deliver, Repeat, ResultOf, StateIs, Step, Variation
 from conformance.catalogue import Catalogue, Level
 from conformance.engine.acting import begin
 from conformance.engine.clock import Clock
@@ -56,10 +56,21 @@ def _steps(variation: Variation, target: Target) -> tuple[tuple[Step, ...], int,
         steps, lead, service = variation.build.by_service(able.services)
     except LookupError as error:
         raise Unsupported(str(error)) from None
-    for step in steps:
+    for step in _all(steps):
         if isinstance(step, Call | ResultOf | Deliver):
             raise Unsupported(f"there is no agent: nobody makes the call of '{step.text}'")
     return steps, lead, service
+
+
+def _all(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps, and those inside them."""
+    for step in steps:
+        yield step
+        if isinstance(step, AnyOf):
+            for _, branch in step.branches:
+                yield from _all(branch)
+        elif isinstance(step, Repeat):
+            yield from _all(step.body(1))
 
 
 def level_of(requirements: tuple[str, ...], catalogue: Catalogue) -> Verdict:

@@ -41,6 +41,8 @@ from conformance.wire.ring import RingError
 CLOSED_PORT = 1
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 """Target ports for the agent's sockets: above what services have, below where systems take ephemeral ports from."""
+UNKNOWN_INTERVAL = 1.05
+"""Seconds between two segments that draw challenge ACKs, where nobody says how a stack limits them."""
 _FEW = 16
 """Addresses that the barrier and calibration need, and some for cases."""
 
