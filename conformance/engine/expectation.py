@@ -79,8 +79,8 @@ def _ack(said: dict[str, Value | str], segment: Segment, scope: Scope, conn: Con
         if (segment.ack - tcb.syn_seq) & MASK != 1:
             found.append(Difference("ack", "irs+1", relative(segment.ack, conn, own=False)))
         return
-    if segment.flags & RST and not tcb.synchronized:
-        return
+    if segment.flags & RST and (not tcb.synchronized or segment.ack == tcb.last_ack):
+        return  # a RST need not count what it refuses
     if segment.ack != tcb.rcv_nxt and segment.ack not in tcb.alternatives:
         found.append(Difference("ack", relative(tcb.rcv_nxt, conn, own=False), relative(segment.ack, conn, own=False)))
 

@@ -34,6 +34,7 @@ func done(value any, err tcpip.Error) outcome {
 type socket struct {
 	tcpip.Endpoint
 	local, remote tcpip.FullAddress
+	protocol      tcpip.NetworkProtocolNumber
 	bound         bool
 }
 
@@ -134,7 +135,9 @@ func (s *sockets) create(r *message) outcome {
 		return failed(err)
 	}
 	endpoint.SocketOptions().SetReuseAddress(true)
-	s.open[r.Socket] = &socket{Endpoint: endpoint, local: r.Local.FullAddress, remote: r.Remote.FullAddress}
+	s.open[r.Socket] = &socket{
+		Endpoint: endpoint, local: r.Local.FullAddress, remote: r.Remote.FullAddress, protocol: r.Local.protocol,
+	}
 	return outcome{}
 }
 
@@ -180,15 +183,22 @@ func (s *sockets) connect(own *socket, _ *message) outcome {
 	}
 	err := own.Connect(own.remote)
 	if _, ok := err.(*tcpip.ErrConnectStarted); ok {
-		return outcome{waits: true, retry: own.connecting}
+		return outcome{waits: true, retry: func() outcome { return s.connecting(own) }}
 	}
 	return done(nil, err)
 }
 
-func (own *socket) connecting() outcome {
+func (s *sockets) connecting(own *socket) outcome {
 	err := own.Connect(own.remote)
 	if _, ok := err.(*tcpip.ErrAlreadyConnecting); ok {
-		return outcome{waits: true, retry: own.connecting}
+		return outcome{waits: true, retry: func() outcome { return s.connecting(own) }}
+	}
+	if err != nil { // an endpoint that failed does not connect again: another try of the application takes a new one
+		if fresh, problem := s.network.NewEndpoint(tcp.ProtocolNumber, own.protocol, &waiter.Queue{}); problem == nil {
+			own.Close()
+			fresh.SocketOptions().SetReuseAddress(true)
+			own.Endpoint, own.bound = fresh, false
+		}
 	}
 	return done(nil, err)
 }
@@ -219,7 +229,7 @@ func (own *socket) write(data *bytes.Reader, wait bool) outcome {
 }
 
 func (s *sockets) recv(own *socket, r *message) outcome {
-	if r.Urgent || r.Count < 1 || r.Count > longestLine/2 {
+	if r.Urgent || r.Count < 1 {
 		return outcome{errno: syscall.EINVAL}
 	}
 	o := own.read(r.Count)
