@@ -10,7 +10,7 @@
       condition: {ip: v6, kernel: "6.12.*", option: ts, profile: sack}   # optional, each part too
 
 `ip` and `option` are of the variation; `profile` is what stands behind the colon of the target's name (`default`
-without one), `*` for anything.
+without one), `*` for anything, `|` between several.
 
 (An example: such a file starts without deviations.) An entry that names no case, or no requirement, is an error: it
 is stale. Imports the catalogue and the Result; yaml when a file is read.
@@ -78,7 +78,7 @@ class Deviation:
             and (self.ip is None or self.ip in words)
             and (self.option is None or self.option in words)
             and (self.kernel is None or _matches(self.kernel, kernel_of(target)))
-            and (self.profile is None or _matches(self.profile, profile_of(target)))
+            and (self.profile is None or any(_matches(one, profile_of(target)) for one in self.profile.split("|")))
         )
 
 

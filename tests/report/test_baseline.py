@@ -50,6 +50,11 @@ def entry(verdict: str = "FAIL", case: str = "close/crossing-fins", more: str = 
         (entry(more=", condition: {ip: v4}"), failing(), Kind.KNOWN),
         (entry(more=", condition: {ip: v6}"), failing(), Kind.UNEXPECTED_FAIL),
         (entry(more=", condition: {ip: v6}"), passing(), Kind.EXPECTED),
+        (entry(more=", condition: {profile: default}"), failing(), Kind.KNOWN),
+        (entry(more=", condition: {profile: 'no-*|default'}"), failing(), Kind.KNOWN),
+        (entry(more=", condition: {profile: 'no-*|ecn'}"), failing(), Kind.UNEXPECTED_FAIL),
+        (entry("INCONCLUSIVE"), other(Verdict.INCONCLUSIVE, "close/crossing-fins"), Kind.KNOWN),
+        (entry("INCONCLUSIVE"), passing(), Kind.UNEXPECTED_PASS),
         (entry(more=", condition: {kernel: '6.18.*'}"), failing(), Kind.KNOWN),
         (entry(more=", condition: {kernel: '6.1.*'}"), failing(), Kind.UNEXPECTED_FAIL),
         (
