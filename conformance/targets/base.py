@@ -132,8 +132,9 @@ class Capabilities:
     """Seconds between two challenge-type ACKs of one connection (RFC 5961 section 7), 0 when not limited."""
     throttles_text: bool = False
     """It throttles the ACKs to all segments outside the window, those with text or FIN included."""
-    first_repeat: float = 0.0
-    """Seconds within which it repeats, for the first time, what is not acknowledged; 0: as most stacks do."""
+    first_repeat: float = 3.5
+    """Seconds within which it repeats, for the first time, what is not acknowledged; 0: soon, for it has measured
+    the round trip by the handshake."""
     msl: float = 120.0
     """Maximum segment lifetime in seconds that the stack claims (RFC 9293 3.4.2: 2 minutes)."""
 

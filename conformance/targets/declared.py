@@ -22,7 +22,7 @@ def capabilities(said: Mapping[str, Any], ip: frozenset[IpVersion] = frozenset(_
             quick_ack=bool(said.get("quick_ack", False)),
             challenge_interval=float(said.get("challenge_interval", 0.0)),
             throttles_text=bool(said.get("throttles_text", False)),
-            first_repeat=float(said.get("first_repeat", 0.0)),
+            first_repeat=float(said.get("first_repeat", 3.5)),
             msl=float(said.get("msl", 120.0)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
