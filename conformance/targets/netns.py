@@ -315,7 +315,7 @@ def _capabilities(sysctls: Mapping[str, str]) -> Capabilities:
             "abort-on-overflow": "on" if number("abort_on_overflow") else "off",
         },
         challenge_interval=throttle / 1000 + 0.05 if throttle else 0.0,
-        # With a cookie nothing is remembered of the handshake, nor its round trip: the first timeout is the initial one.
+        # With a cookie the round trip of the handshake is not remembered: the first timeout is the initial one.
         first_repeat=3.5 if number("syncookies") == 2 else 0.0,
         # TIME-WAIT takes 60 s here, whatever tcp_fin_timeout says: TCP_TIMEWAIT_LEN, twice the MSL.
         msl=30.0,
