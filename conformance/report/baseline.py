@@ -186,7 +186,8 @@ def kernel_of(target: Mapping[str, object]) -> str:
 
 def profile_of(target: Mapping[str, object]) -> str:
     """The profile in a target's name, `default` without one."""
-    return str(target.get("name") or "").partition(":")[2] or "default"
+    named = re.fullmatch(r"[a-z][\w-]*:([^:,]+)", str(target.get("name") or ""))  # an address has colons, too
+    return named[1] if named is not None else "default"
 
 
 def _split(id_: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from report_samples import REQUIREMENT, failing, other, passing
 
 from conformance.catalogue.catalogue import load as load_catalogue
 from conformance.engine.result import Verdict
-from conformance.report.baseline import Baseline, BaselineError, Kind, kernel_of, load
+from conformance.report.baseline import Baseline, BaselineError, Kind, kernel_of, load, profile_of
 
 HERE = {"kernel": "Linux 6.18.44-x #1 SMP Thu Jan 1 x86_64"}
 ELSEWHERE = {"kernel": "Linux 5.4.0 #2 SMP x86_64"}
@@ -108,6 +108,21 @@ def test_on_a_kernel_that_was_not_reviewed_differences_say_so(tmp_path: Path):
 )
 def test_the_release_is_found_in_the_description(kernel, release):
     assert kernel_of({"kernel": kernel}) == release
+
+
+@pytest.mark.parametrize(
+    ("name", "profile"),
+    [
+        ("linux", "default"),
+        ("linux:no-sack", "no-sack"),
+        ("lwip:full", "full"),
+        ("192.0.2.2,2001:db8:1::2", "default"),
+        ("fd00::1", "default"),
+        ("fe:80::1", "default"),
+    ],
+)
+def test_the_profile_is_found_in_the_name(name, profile):
+    assert profile_of({"name": name}) == profile
 
 
 def test_an_entry_that_names_no_case_or_requirement_is_an_error(tmp_path: Path):
