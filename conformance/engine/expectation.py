@@ -24,6 +24,7 @@ def _said(fields: tuple[Field, ...]) -> dict[str, Value | str]:
     return {field.key: field.value for field in fields}
 
 
+_ENDS = SYN | ACK | FIN | RST
 _SETUP = SYN | ACK | ECE | CWR
 _ISS = Variable("", "iss")
 _NOTHING_SAID: dict[str, Value | str] = {}
@@ -46,6 +47,9 @@ def differences(step: Expect, segment: Segment, scope: Scope, conn: Conn) -> Dif
 def _segment(line: SegmentLine, segment: Segment, scope: Scope, conn: Conn) -> Differences:
     found: list[Difference] = []
     flags = segment.flags
+    if flags & FIN and line.flags & _ENDS == ACK and not line.payload and recognise.rides_on_fin(segment, conn.tcb):
+        segment = recognise.plain_ack(segment)
+        flags = segment.flags
     free = PSH | line.optional
     if flags & _SETUP == SYN | ECE | CWR and line.flags & _SETUP == SYN:
         free |= ECE | CWR  # a SYN may ask for ECN (RFC 3168 section 6.1.1)

@@ -14,8 +14,9 @@ from conformance.tcp import states as st
 from conformance.tcp.hypotheses import Probe
 from conformance.tcp.inference import Conclusion, Listen, identify
 from conformance.tcp.options import Option
-from conformance.tcp.recognise import is_copy, own_accord
+from conformance.tcp.recognise import is_copy, own_accord, plain_ack, rides_on_fin
 from conformance.tcp.segment import RST, SYN, Segment
+from conformance.tcp.sequence import before
 from conformance.tcp.states import State
 
 
@@ -99,6 +100,8 @@ def _send_untold(run: Run, conn: Conn, segment: Segment) -> None:
     """Send a probe without telling the TCB: it is made so that a right stack takes nothing of it."""
     frame = conn.encoder.encode(segment)
     segment.time = run.base = run.wire.send(frame)
+    if segment.flags & SYN and before(conn.highest, segment.end):
+        conn.highest = segment.end
     run.trace.append(Event(segment.time, "probe", conn.name, len(run.steps) - 1, frame))
 
 
@@ -112,6 +115,9 @@ def _collect(run: Run, conn: Conn, step: StateIs, *, repeats: bool) -> list[Segm
         answer = not segment.length or segment.flags & (RST | SYN)
         if (repeats or direct or not answer) and not copy and own_accord(segment, tcb) is None:
             raise run.admit_failure(step, conn, segment)
+        if copy and not direct and not repeats and rides_on_fin(segment, tcb):
+            found.append(plain_ack(segment))
+            direct = True
         direct = direct or (bool(answer) and not copy)
         found.append(run.take(conn, step))
     return found

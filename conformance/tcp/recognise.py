@@ -4,6 +4,8 @@ own accord. The one place where leniency lives: no expectation has wildcards for
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from conformance.tcp.segment import ACK, FIN, RST, SYN, Segment
 from conformance.tcp.sequence import add, at_or_before, before, distance
 from conformance.tcp.tcb import TCB
@@ -52,6 +54,23 @@ def is_keep_alive(segment: Segment, tcb: TCB) -> bool:
     if segment.flags & (SYN | FIN | RST) or not segment.flags & ACK or len(segment.payload) > 1:
         return False
     return segment.seq == add(tcb.snd_nxt, -1)
+
+
+def rides_on_fin(segment: Segment, tcb: TCB) -> bool:
+    """An acknowledgement on the FIN sent once more, as the BSD stacks answer while their FIN is not acknowledged.
+
+    It says all that the ACK of RFC 9293 section 3.10.7.4 says, and a FIN may be repeated (section 3.8.1). A due
+    retransmission is none: it answers nothing.
+    """
+    if segment.flags & ~0x08 != FIN | ACK or segment.end != tcb.snd_nxt or not is_copy(segment, tcb):
+        return False
+    copy = tcb.copies.get(segment.seq) or tcb.last_copy
+    return before(tcb.snd_una, segment.end) and (copy is None or segment.time - copy.time < DUE)
+
+
+def plain_ack(segment: Segment) -> Segment:
+    """The bare ACK that a segment which `rides_on_fin` stands for."""
+    return replace(segment, flags=ACK, seq=segment.end, payload=b"")
 
 
 def own_accord(segment: Segment, tcb: TCB) -> str | None:

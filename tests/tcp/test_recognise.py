@@ -44,6 +44,18 @@ def test_a_copy_of_the_syn_and_of_the_fin(talk):
     assert not r.is_copy(would(talk, FIN | ACK, 2), talk.tcb)
 
 
+def test_an_acknowledgement_may_ride_on_the_fin_but_not_on_one_whose_timer_has_run(talk):
+    talk.seen(FIN | ACK, 1, 1)
+    assert r.rides_on_fin(would(talk, FIN | ACK, 1, 2), talk.tcb)
+    plain = r.plain_ack(would(talk, FIN | ACK, 1, 2))
+    assert (plain.flags, plain.seq, plain.ack, plain.length) == (ACK, add(talk.iss, 2), add(talk.irs, 2), 0)
+    assert not r.rides_on_fin(would(talk, FIN | ACK, 1, 2, after=0.2), talk.tcb)
+    assert not r.rides_on_fin(would(talk, FIN | ACK, 2, 2), talk.tcb)
+    assert not r.rides_on_fin(would(talk, ACK, 2, 2), talk.tcb)
+    talk.sent(ACK, 1, 2)
+    assert not r.rides_on_fin(would(talk, FIN | ACK, 1, 2), talk.tcb)
+
+
 def test_a_repeat_is_admitted_when_it_is_due_and_not_before(talk):
     talk.seen(ACK, 1, 1, b"abc")
     assert r.own_accord(would(talk, ACK, 1, text=b"abc", after=0.2), talk.tcb) == "a due retransmission"
