@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 
 class MissingError(Exception):
@@ -21,6 +22,12 @@ class Program:
 
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    clock: Literal["virtual", "real"] = "virtual"
+    """As in the agent's hello: in real time its frames are datagrams of descriptor 4."""
+    at_once: int = 100
+    """Cases side by side that it bears, in real time."""
+    announces: bool = False
+    """It says `{"ready": true}` once its end of the channel is fit to be written to: a serial line is not at first."""
 
 
 @dataclass(frozen=True, slots=True)

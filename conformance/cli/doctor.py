@@ -134,7 +134,11 @@ def _target(target: Target) -> Iterator[Check]:
     yield Check("agent", f"calls: {', '.join(sorted(able.verbs)) or 'none'}")
     yield Check("options", ", ".join(sorted(able.options)) or "none")
     yield Check("settings", ", ".join(f"{name} {value}" for name, value in sorted(able.settings.items())) or "none")
-    yield Check("oracle", "inet_diag" if target.oracle is not None else "none: states rest on replies alone")
+    yield Check("oracle", _oracle(target) if target.oracle is not None else "none: states rest on replies alone")
+
+
+def _oracle(target: Target) -> str:
+    return "inet_diag" if target.oracle is not None and target.oracle.trusted else "the stack's own word"
 
 
 def _path(target: Target) -> Iterator[Check]:

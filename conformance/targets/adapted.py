@@ -150,7 +150,7 @@ class AdaptedStack:
         self._keeper = Keeper()
         self.time: Timekeeper | None = self._keeper
         self._keeper.wire = self._wire = HandedWire(
-            _Epoch(self._keeper), tester_mac=_mac(ROUTER_MAC), target_mac=_mac(TARGET_MAC), mtu=MTU
+            _Epoch(self._keeper), tester_mac=mac(ROUTER_MAC), target_mac=mac(TARGET_MAC), mtu=MTU
         )
         self.wire: Wire = self._wire
         self.barrier: Barrier = _Settled(self._wire)
@@ -268,5 +268,6 @@ class _Epoch:
         return EPOCH + self._now()
 
 
-def _mac(text: str) -> bytes:
+def mac(text: str) -> bytes:
+    """A link's address as octets."""
     return bytes.fromhex(text.replace(":", ""))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -40,8 +41,11 @@ class Channel:
     `heard` is called for frames while `request` or `advance` read; outcomes of pending calls are kept in `settled`.
     """
 
-    def __init__(self, connected: socket.socket, heard: Heard, process: Process | None = None) -> None:
+    def __init__(
+        self, connected: socket.socket, heard: Heard, process: Process | None = None, *, announces: bool = False
+    ) -> None:
         self._socket = connected
+        self._announces = announces
         self._heard = heard
         self._process = process
         connected.settimeout(PATIENCE)
@@ -61,17 +65,17 @@ class Channel:
         self.alive = True
 
     @classmethod
-    def start(cls, program: Program, heard: Heard) -> Self:
-        """Start an agent on this machine. Raises AdapterError when there is no such program."""
+    def start(cls, program: Program, heard: Heard, frames: socket.socket | None = None) -> Self:
+        """Start an agent on this machine, with `frames` as its descriptor 4. Raises AdapterError: no such program."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            process = Process(program, theirs)
+            process = Process(program, theirs, frames)
         except OSError as problem:
             ours.close()
             raise AdapterError(f"{program.argv[0]}: {problem.strerror}") from problem
         finally:
             theirs.close()
-        return cls(ours, heard, process)
+        return cls(ours, heard, process, announces=program.announces)
 
     def fileno(self) -> int:
         """For the loop that watches it."""
@@ -148,10 +152,15 @@ class Channel:
 
     # -- asking ---------------------------------------------------------------------------------------------
 
-    def hello(self, configure: Mapping[str, object]) -> dict[str, Any]:
-        """Configure the stack and return what the agent says of it."""
+    def hello(self, configure: Mapping[str, object], patience: float = PATIENCE) -> dict[str, Any]:
+        """Configure the stack and return what the agent says of it, within `patience` seconds."""
+        self._socket.settimeout(patience)
+        if self._announces and "ready" not in (said := self._line()):
+            raise self._breach(f"something before it is ready: {str(said)[:80]}")
         self._write({"configure": {"protocol": PROTOCOL, **configure}})
-        return self._welcome()
+        said = self._welcome()
+        self._socket.settimeout(PATIENCE)
+        return said
 
     def reset(self) -> None:
         """Back to the moment of the hello; only for agents that declare it."""
@@ -274,25 +283,27 @@ class Channel:
 
 
 class Process:
-    """A started program, in a session and process group of its own, with a socket as descriptor 3."""
+    """A started program, in a session and process group of its own, with sockets as descriptors 3 and 4."""
 
-    def __init__(self, program: Program, channel: socket.socket) -> None:
+    def __init__(self, program: Program, channel: socket.socket, frames: socket.socket | None = None) -> None:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the agent
         output = self._output.fileno()
         # Not by subprocess: it can't place a descriptor at a given number without running Python in the child.
-        descriptor = os.dup(channel.fileno()) if channel.fileno() == _DESCRIPTOR else channel.fileno()
+        # What is to be placed comes from above those numbers, so that nothing is placed on what is still needed.
+        given = [one for one in (channel, frames) if one is not None]
+        placed = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, _DESCRIPTOR + len(given)) for one in given]
         try:
-            actions = [
+            actions: list[Any] = [
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, output, 1),
                 (os.POSIX_SPAWN_DUP2, output, 2),
-                (os.POSIX_SPAWN_DUP2, descriptor, _DESCRIPTOR),
+                *((os.POSIX_SPAWN_DUP2, one, _DESCRIPTOR + number) for number, one in enumerate(placed)),
             ]
             environment = {**os.environ, **program.environment}
             self.pid = os.posix_spawnp(program.argv[0], program.argv, environment, file_actions=actions, setsid=True)
         finally:
-            if descriptor != channel.fileno():
-                os.close(descriptor)
+            for one in placed:
+                os.close(one)
         self._code: int | None = None
 
     def poll(self) -> int | None:

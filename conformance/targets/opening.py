@@ -57,10 +57,11 @@ def _host(asked: Asked) -> Opener:
 def _adapted(name: str, agent: Program) -> Opener:
     def open_adapted(settings: Settings) -> Target:
         from conformance.targets.adapted import AdaptedStack
+        from conformance.targets.program import ProgramStack
 
         if settings:
             raise TargetError(_as_it_is(name, settings))
-        return AdaptedStack(name, agent)
+        return ProgramStack(name, agent) if agent.clock == "real" else AdaptedStack(name, agent)
 
     return open_adapted
 

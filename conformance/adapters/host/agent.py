@@ -471,12 +471,12 @@ def name_of(problem: OSError) -> str:
 
 
 def can_bind(address: str) -> bool:
-    """The host has that address."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as trial:
-        try:
+    """The host has that address, and speaks its version of IP."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as trial:
             trial.bind((address, 0))
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True
 
 

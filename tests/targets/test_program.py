@@ -1,0 +1,48 @@
+"""A stack in real time: Linux 6.1 in user mode, with the agent of a host inside (skipped where it can't be had)."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from targets.test_adapted import or_skipped, run
+
+from conformance import suite
+from conformance.cases.loader import load_file
+from conformance.engine.result import Verdict
+from conformance.targets.program import ProgramStack
+
+
+@pytest.fixture(scope="module")
+def stack():
+    opened = or_skipped("linux-6.1")({})
+    assert isinstance(opened, ProgramStack)
+    yield opened
+    opened.close()
+
+
+def test_it_says_what_it_is_and_answers_at_once(stack):
+    assert stack.describe()["kernel"].startswith("Linux 6.1")
+    assert stack.capabilities.ip == {4, 6}
+    assert stack.calibration.barrier_sound
+    assert stack.health() == {"dropped": 0}
+
+
+def test_a_stack_that_is_killed_is_told_of_and_the_next_case_has_a_fresh_one(stack):
+    process = stack.channel._process
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(5)
+    stack.listen()
+    assert "SIGKILL" in str(stack.died)
+    pair = stack.open_pair(4, "quick-ack")
+    assert stack.died is None
+    stack.socket(pair).close()
+    stack.release(pair)
+
+
+def test_states_are_named_from_its_replies():
+    names = ("states/established", "states/close-wait", "states/fin-wait-2", "open/three-way-handshake-active")
+    cases = [load_file(suite.cases() / f"{case}.yaml", suite.cases()) for case in names]
+    results = run(or_skipped("linux-6.1"), [variation for case in cases for variation in case.variations])
+    assert {result.verdict for result in results.values()} == {Verdict.PASS}
