@@ -42,6 +42,8 @@ class Reading:
         self.problems: list[str] = []
         self.count = 0
         """Results read."""
+        self.octets = b""
+        """The line that was read last, as it stands in the file."""
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         self.footer, self.problems, self.count = None, [], 0
@@ -59,6 +61,7 @@ class Reading:
                     if wrong:
                         raise ReportError(f"{self.path}:{number}: this is no result: {wrong}")
                     self.count += 1
+                    self.octets = line
                     yield begun, value
                 elif value.get("type") == "footer":
                     self.footer = value
