@@ -115,7 +115,6 @@ class Front:
         if len(recorder.results) > _PAGES:
             click.echo(f"... and {len(recorder.results) - _PAGES} more: their captures are in {recorder.folder}\n")
 
-
     @staticmethod
     def _write_page(recorder: Recorder) -> None:
         """The page for people, beside the report; that it can't be made changes nothing of the run."""

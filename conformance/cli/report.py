@@ -25,7 +25,9 @@ def found(paths: Iterable[str]) -> list[Path]:
 
 @click.command()
 @REPORTS
-@click.option("-o", "--output", default="report.html", metavar="FILE", help="Where the page goes; report.html otherwise.")
+@click.option(
+    "-o", "--output", default="report.html", metavar="FILE", help="Where the page goes; report.html otherwise."
+)
 @click.option("--title", default="", help="The page's title.")
 def report(reports: tuple[str, ...], output: str, title: str) -> None:
     """Make one HTML page of reports: what is met, a matrix, every case with its ladder. It needs no network.

@@ -14,13 +14,15 @@ from typing import Any
 from conformance.engine.result import Difference, Event, Finding, NamedState, Place, Result, Verdict
 from conformance.report.jsonl import SCHEMA, VERSION, ReportError, footer_problems
 
+__all__ = ["Reading", "ReportError", "nanoseconds", "report_file", "result_of"]
+
 _LISTS = ("requirements", "states", "steps", "trace")
 _MAPPINGS = ("observations", "settings", "pairs", "isns")
 _VERDICTS = {str(verdict): verdict for verdict in Verdict}
 
 
 def report_file(path: Path) -> Path:
-    """The report at `path`: the file itself, or `report.jsonl` in that folder. Raises ReportError when there is none."""
+    """The report at `path`: the file, or `report.jsonl` in that folder. Raises ReportError when there is none."""
     found = path / "report.jsonl" if path.is_dir() else path
     if not found.is_file():
         raise ReportError(f"{found}: there is no such report")
@@ -186,9 +188,8 @@ def _finding(line: Mapping[str, Any]) -> Finding:
 
 
 def _event(line: Mapping[str, Any], started: int) -> Event:
-    data: bytes | str = line["text"]
+    text: str = line["text"]
+    data: bytes | str = f"{text} # {line['remark']}" if line.get("remark") else text
     if "frame" in line:
         data = bytes.fromhex(line["frame"])
-    elif line.get("remark"):
-        data = f"{data} # {line['remark']}"
     return Event(started + line["at"], line["kind"], line["connection"], line["step"], data)

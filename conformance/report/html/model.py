@@ -11,6 +11,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ class Run:
             named.append(missed)
         for state in dict.fromkeys(named):
             self.states.setdefault(state, Counter())[spelt] += 1
-        steps = [pair for pair in zip(named, named[1:], strict=False) if pair[0] != pair[1]]
+        steps = [pair for pair in pairwise(named) if pair[0] != pair[1]]
         for pair in dict.fromkeys(steps):
             # What came before the step that failed went as it should.
             here = spelt if missed is None or pair == steps[-1] else "P"

@@ -32,7 +32,7 @@ def write(reports: Iterable[Path], output: Path, *, title: str = "", start: str 
     part = output.with_name(output.name + ".part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as file:
+        with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(_render(model, title, start))
         part.replace(output)
     finally:

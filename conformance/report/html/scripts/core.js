@@ -45,6 +45,9 @@ const STATUSES = {
 const badge = (words) => h("span", { class: `badge ${words[2]}` }, `${words[0]} ${words[1]}`);
 const spelt = (verdict) => Object.keys(VERDICTS).find((one) => VERDICTS[one][1] === verdict) || ".";
 
+// Halves of characters can't stand in a link.
+const whole = (text) => text.replace(/\p{Surrogate}/gu, "\ufffd");
+
 const data = { runs: [], cases: [], variations: [], requirements: [], texts: [] };
 let chunks = new Map();
 
@@ -52,11 +55,11 @@ const prepare = (index) => {
   Object.assign(data, index);
   data.requirements = index.requirements.map(
     ([id, rfc, section, level, summary, states, observable, unseen, conflicts], number) =>
-      ({ id, rfc, section, level, summary, states, observable, unseen, conflicts, number, cases: [] }));
+      ({ id: whole(id), rfc, section, level, summary, states, observable, unseen, conflicts, number, cases: [] }));
   data.cases = index.cases.map(([id, title, file, requirements, states], number) =>
-    ({ id, title, file, requirements, states, number, variations: [] }));
+    ({ id: whole(id), title, file, requirements, states, number, variations: [] }));
   data.variations = index.variations.map(([of, rest], number) => {
-    const variation = { case: data.cases[of], rest, id: data.cases[of].id + rest, number };
+    const variation = { case: data.cases[of], rest, id: data.cases[of].id + whole(rest), number };
     data.cases[of].variations.push(variation);
     return variation;
   });
