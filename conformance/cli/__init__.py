@@ -10,7 +10,7 @@ from conformance import __version__
 from conformance.cli.doctor import doctor
 from conformance.cli.explain import explain
 from conformance.cli.listing import lint, list_cases, schema
-from conformance.cli.report import report
+from conformance.cli.report import diff, report
 from conformance.cli.run import run
 from conformance.cli.target import target
 
@@ -31,5 +31,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, lint, list_cases, schema, explain, doctor, target, report):
+for command in (run, lint, list_cases, schema, explain, doctor, target, report, diff):
     main.add_command(command)

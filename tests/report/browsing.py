@@ -28,6 +28,10 @@ def written(
     return path
 
 
+_WHOLE = "!document.querySelector('[data-more]')"
+"""True when all rows of a matrix are there."""
+
+
 class Browser:
     """Opens pages of a file and looks at them."""
 
@@ -40,7 +44,7 @@ class Browser:
         self.driver.get("about:blank")
         self.driver.get_log("browser")
         self.driver.get(f"file://{page}{fragment}")
-        self.until("return document.documentElement.dataset.shown")
+        self.until(f"return document.documentElement.dataset.shown && {_WHOLE}")
 
     def size(self, width: int, height: int) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
@@ -67,13 +71,13 @@ class Browser:
         """Follow a fragment, and wait until its view is there."""
         before = self.js("return document.documentElement.dataset.shown")
         self.js("location.hash = arguments[0]", fragment)
-        self.until(f"return document.documentElement.dataset.shown !== '{before}'")
+        self.until(f"return document.documentElement.dataset.shown !== '{before}' && {_WHOLE}")
 
     def click(self, selector: str) -> None:
         """Click on what leads to another view, and wait until it is there."""
         before = self.js("return document.documentElement.dataset.shown")
         self.find(selector).click()
-        self.until(f"return document.documentElement.dataset.shown !== '{before}'")
+        self.until(f"return document.documentElement.dataset.shown !== '{before}' && {_WHOLE}")
 
     def find(self, selector: str):
         return self.driver.find_element("css selector", selector)

@@ -144,9 +144,15 @@ def test_what_came_stands_in_the_ladder_below_what_was_expected_with_its_fields_
     line = written(tmp_path / "a.jsonl", [result]).read_text().splitlines()[1]
     shown = json.loads(line)["trace"][-1]["text"]
     result.finding = Finding(
-        Place("cases/close/crossing-fins.yaml", 8, 5), 4, "differs", (REQUIREMENT,), "expect: ACK", "ACK ack=irs+102",
-        shown, (Difference("flags", "ACK", "FIN,ACK"), Difference("ack", "irs+102", "irs+101")),
-    )  # fmt: skip
+        Place("cases/close/crossing-fins.yaml", 8, 5),
+        4,
+        "differs",
+        (REQUIREMENT,),
+        "expect: ACK",
+        "ACK ack=irs+102",
+        shown,
+        (Difference("flags", "ACK", "FIN,ACK"), Difference("ack", "irs+102", "irs+101")),
+    )
     write([written(tmp_path / "a.jsonl", [result])], page_file)
     browser.open(page_file, case(result.id))
     browser.until("return document.querySelector('svg.ladder')")
@@ -268,6 +274,7 @@ EVIL = (
     "${window.hacked=1}`\\",
 )
 ALL = " ".join(EVIL)
+WHOLE = ALL.replace("\ud800", "\ufffd")
 
 
 def hostile(id_: str):
@@ -314,8 +321,18 @@ def attacked(request, tmp_path_factory) -> Path:
 def test_nothing_that_a_target_or_a_case_says_is_run(browser, attacked):  # noqa: F811
     ids = [f"{text}[{text}]" for text in EVIL] + ["a/" + ALL]
     browser.open(attacked)
-    views = ["", "#/matrix", "#/matrix?rows=cases", "#/states", "#/diff?a=0&b=1", "#/run/0", f"#/requirement/{quote(ALL.replace(chr(0xD800), chr(0xFFFD)), safe='')}",
-             f"#/{ALL}", f"#/matrix?q={ALL}&rfc={ALL}&run={ALL}", f"#/case/{ALL}"]  # fmt: skip
+    views = [
+        "",
+        "#/matrix",
+        "#/matrix?rows=cases",
+        "#/states",
+        "#/diff?a=0&b=1",
+        "#/run/0",
+        f"#/requirement/{quote(WHOLE, safe='')}",
+        f"#/{ALL}",
+        f"#/matrix?q={ALL}&rfc={ALL}&run={ALL}",
+        f"#/case/{ALL}",
+    ]
     views += [case(id_.replace("\ud800", "\ufffd"), "?run=0&with=1") for id_ in ids]
     shown = 0
     for view in views:

@@ -19,6 +19,7 @@ from conformance import __version__
 from conformance.catalogue.catalogue import Catalogue, Level
 from conformance.engine.result import Verdict
 from conformance.report.baseline import kernel_of
+from conformance.report.compare import finding_says
 from conformance.report.reading import Reading
 from conformance.report.summary import RANK, Status, statuses_of
 from conformance.report.text import printable
@@ -77,6 +78,8 @@ class Run:
         self.judged: dict[int, str] = {}
         self.why: dict[int, int] = {}
         """Variation -> number of a text."""
+        self.prints: dict[int, int] = {}
+        """Variation -> a checksum of what its finding says."""
         self.status: dict[str, Status] = {}
         self.unsupported: dict[str, bool] = {}
         """Requirement -> no result of it is anything but UNSUPPORTED."""
@@ -167,6 +170,8 @@ class Model:
             run.judged[variation] = str(line.get("judgement") or "")
             if line["verdict"] != Verdict.PASS:
                 finding = line.get("finding") or {}
+                if finding:
+                    run.prints[variation] = zlib.crc32("\0".join(finding_says(line)).encode("utf-8", "replace"))
                 run.why[variation] = self._text(str(finding.get("message") or line["reason"]))
             waiting.append(reading.octets)
             if len(waiting) == CHUNK:
@@ -269,6 +274,7 @@ class Model:
             "judgements": list(judged),
             "judged": [judged.get(run.judged.get(number, ""), -1) for number in range(count)],
             "why": run.why,
+            "prints": run.prints,
             "status": run.spelt_status(self.catalogue) + self._others(run),
             "states": {state: dict(found) for state, found in run.states.items()},
             "moves": [[a, b, dict(found)] for (a, b), found in run.moves.items()],

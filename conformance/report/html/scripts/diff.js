@@ -1,6 +1,6 @@
 // Two runs compared: every variation whose verdict, or whose finding, is not the same.
 const changes = (a, b) => data.variations.filter((variation) =>
-  verdictOf(a, variation) !== verdictOf(b, variation) || whyOf(a, variation) !== whyOf(b, variation));
+  verdictOf(a, variation) !== verdictOf(b, variation) || data.runs[a].prints[variation.number] !== data.runs[b].prints[variation.number]);
 
 const diffPage = () => {
   if (data.runs.length < 2) return [h("h2", {}, "Compare"), h("p", {}, "There is only one run here.")];

@@ -47,9 +47,10 @@ const caseRows = () => data.cases.filter((one) => {
   return caseVerdict(one) && found([one.id, one.title, ...requirements.map((requirement) => requirement.id), ...why]);
 });
 
+// A cell is one link with one sign: there are thousands of them.
 const mark = (words, href, title) => h("td", { class: `cell ${words[2]}` },
-  href ? h("a", { href, title: `${words[1]}${title ? `: ${title}` : ""}` }, h("span", { "aria-hidden": "true" }, words[0]), h("span", { class: "unseen" }, words[1]))
-    : h("span", { title: words[1] }, h("span", { "aria-hidden": "true" }, words[0]), h("span", { class: "unseen" }, words[1])));
+  href ? h("a", { href, "aria-label": words[1], title: title ? `${words[1]}: ${title}` : words[1] }, words[0])
+    : h("span", { role: "img", "aria-label": words[1], title: words[1] }, words[0]));
 
 const requirementRow = (requirement) => h("tr", {},
   h("th", { scope: "row", class: "what" }, h("a", { href: link("requirement", requirement.id) }, requirement.id),
@@ -66,30 +67,43 @@ const caseRow = (one) => h("tr", {},
     const worst = [...ORDER].find((verdict) => count[verdict]);
     const variation = one.variations.find((each) => verdictOf(run, each) === worst);
     const words = Object.entries(count).map(([verdict, times]) => `${times} ${VERDICTS[verdict][1]}`).join(", ");
-    return h("td", { class: `cell ${VERDICTS[worst][2]}` }, worst === "." ? "·" : h("a", { href: caseLink(variation, run), title: words },
-      h("span", { "aria-hidden": "true" }, [...ORDER].filter((each) => count[each] && each !== ".").map((each) => `${VERDICTS[each][0]}${count[each] > 1 ? count[each] : ""}`).join(" ")),
-      h("span", { class: "unseen" }, words)));
+    return h("td", { class: `cell ${VERDICTS[worst][2]}` }, worst === "." ? "·" : h("a", { href: caseLink(variation, run), "aria-label": words, title: words },
+      [...ORDER].filter((each) => count[each] && each !== ".").map((each) => `${VERDICTS[each][0]}${count[each] > 1 ? count[each] : ""}`).join(" ")));
   }));
+
+// The first rows at once, the others while the first are read.
+const FIRST = 80;
+let filling = 0;
 
 const table = () => {
   const cases = filter("rows") === "cases";
   const rows = cases ? caseRows() : requirementRows();
-  const body = [];
-  let heading = "";
-  for (const row of rows) {
-    const group = cases ? row.id.split("/")[0] : reference(row);
-    if (group !== heading) {
-      heading = group;
-      body.push(h("tr", { class: "group" }, h("th", { colspan: shown().length + 1, scope: "colgroup" }, group)));
+  const columns = shown();
+  const body = h("tbody", {});
+  const count = h("p", { class: "small", role: "status", id: "count" }, `${rows.length} of ${cases ? data.cases.length : data.requirements.length} ${cases ? "cases" : "requirements"}`);
+  filling += 1;
+  const mine = filling;
+  let heading = "", at = 0;
+  const fill = () => {
+    if (mine !== filling) return;
+    const part = [];
+    for (const row of rows.slice(at, at + FIRST)) {
+      const group = cases ? row.id.split("/")[0] : reference(row);
+      if (group !== heading) {
+        heading = group;
+        part.push(h("tr", { class: "group" }, h("th", { colspan: columns.length + 1, scope: "colgroup" }, group)));
+      }
+      part.push(cases ? caseRow(row) : requirementRow(row));
     }
-    body.push(cases ? caseRow(row) : requirementRow(row));
-  }
-  const all = cases ? data.cases.length : data.requirements.length;
-  return [h("p", { class: "small", role: "status", id: "count" }, `${rows.length} of ${all} ${cases ? "cases" : "requirements"}`),
-    h("div", { class: "scroll" }, h("table", { class: "matrix" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, cases ? "case" : "requirement"),
-        shown().map((run) => h("th", { scope: "col", class: "run" }, h("a", { href: link("run", String(run)) }, data.runs[run].label))))),
-      h("tbody", {}, body)))];
+    at += FIRST;
+    body.append(...part);
+    count.toggleAttribute("data-more", at < rows.length);
+    if (at < rows.length) setTimeout(fill);
+  };
+  fill();
+  return [count, h("div", { class: "scroll" }, h("table", { class: "matrix" },
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, cases ? "case" : "requirement"),
+      columns.map((run) => h("th", { scope: "col", class: "run" }, h("a", { href: link("run", String(run)) }, data.runs[run].label))))), body))];
 };
 
 const matrix = () => {
