@@ -7,9 +7,11 @@ import sys
 import click
 
 from conformance import __version__
+from conformance.cli.baseline import baseline
 from conformance.cli.doctor import doctor
 from conformance.cli.explain import explain
 from conformance.cli.listing import lint, list_cases, schema
+from conformance.cli.report import diff, report
 from conformance.cli.run import run
 from conformance.cli.target import target
 
@@ -30,5 +32,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, lint, list_cases, schema, explain, doctor, target):
+for command in (run, lint, list_cases, schema, explain, doctor, target, report, diff, baseline):
     main.add_command(command)

@@ -94,6 +94,7 @@ class Front:
         if self._recorder is not None:
             self._print_pages(self._recorder)
             click.echo(self._recorder.render())
+            self._write_page(self._recorder)
             return self._recorder.exit_code()
         _tidy(self._folder)
         if self._mistakes:
@@ -113,6 +114,21 @@ class Front:
             click.echo(render_failure(result, load(), recorder.rerun(result.id)) + "\n")
         if len(recorder.results) > _PAGES:
             click.echo(f"... and {len(recorder.results) - _PAGES} more: their captures are in {recorder.folder}\n")
+
+    @staticmethod
+    def _write_page(recorder: Recorder) -> None:
+        """The page for people, beside the report; that it can't be made changes nothing of the run."""
+        from conformance import suite
+        from conformance.report.html.page import write
+        from conformance.report.reading import ReportError
+
+        page = recorder.folder / "report.html"
+        try:
+            write([recorder.folder / "report.jsonl"], page)
+        except (OSError, ReportError) as error:
+            click.echo(f"conformance: the page {page} can't be written: {error}", err=True)
+        else:
+            click.echo(f"page:   {suite.near(page)}")
 
 
 def _tidy(folder: Path) -> None:

@@ -117,3 +117,5 @@ class Result:
     """Connection name -> tester address, tester port, target address, target port, as text."""
     isns: dict[str, tuple[int | None, int | None]] = field(default_factory=dict)
     """Connection name -> (iss, irs): the target's and the tester's first number, the base of relative numbers."""
+    start: str = ""
+    """The state in which the case's own steps begin."""

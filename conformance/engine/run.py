@@ -97,7 +97,9 @@ async def run_variation(
 ) -> Result:
     """Run one variation against a target, within `deadline` seconds. Whatever goes wrong is a verdict."""
     case = variation.case
-    result = Result(variation.id, case.file, case.title, case.requirements, Verdict.PASS, "every step held")
+    result = Result(
+        variation.id, case.file, case.title, case.requirements, Verdict.PASS, "every step held", start=str(case.start)
+    )
     result.settings = dict(case.needs.settings)
     result.started = clock.now()
     lacking = unmet_need(variation, target)

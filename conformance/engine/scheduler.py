@@ -222,7 +222,15 @@ class Engine:
     @staticmethod
     def _lacking(variation: Variation, problem: TargetError) -> Result:
         case = variation.case
-        result = Result(variation.id, case.file, case.title, case.requirements, Verdict.UNSUPPORTED, str(problem))
+        result = Result(
+            variation.id,
+            case.file,
+            case.title,
+            case.requirements,
+            Verdict.UNSUPPORTED,
+            str(problem),
+            start=str(case.start),
+        )
         result.settings = dict(case.needs.settings)
         return result
 

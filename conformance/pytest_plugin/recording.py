@@ -13,7 +13,7 @@ import pytest
 from conformance import suite
 from conformance.catalogue import load as load_catalogue
 from conformance.pytest_plugin import options
-from conformance.report.baseline import Baseline, BaselineError, Judgement
+from conformance.report.baseline import Baseline, BaselineError, Judgement, Kind
 from conformance.report.baseline import load as load_baseline
 from conformance.report.jsonl import Header, Writer, case_set_digest
 from conformance.report.pcapng import Captures
@@ -108,7 +108,8 @@ class Recorder:
     def add(self, result: Result) -> Judgement:
         """Write a result down; what it is worth."""
         judgement = self.summary.add(result)
-        self.writer.write(result, str(judgement))
+        known = judgement.entry.reason if judgement.kind is Kind.KNOWN and judgement.entry is not None else None
+        self.writer.write(result, str(judgement), self.rerun(result.id), known=known)
         self.captures.add(result)
         self._done.add(result.id)
         if self.progress is not None:

@@ -8,6 +8,7 @@
       verdict: FAIL                  # or DEVIATION, UNSUPPORTED, INCONCLUSIVE (a state that the stack can't reach)
       reason: One sentence on what the stack does instead, and where that is known from.
       condition: {ip: v6, kernel: "6.12.*", option: ts, profile: sack}   # optional, each part too
+      until: 2027-03-31              # optional: from the day after it excuses nothing, and counts as stale
 
 `ip` and `option` are of the variation; `profile` is what stands behind the colon of the target's name (`default`
 without one), `*` for anything, `|` between several.
@@ -22,6 +23,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +33,13 @@ from conformance.catalogue.catalogue import Catalogue, UnknownRequirementError
 from conformance.engine.result import Result, Verdict
 
 _VERDICTS = {str(v): v for v in (Verdict.FAIL, Verdict.DEVIATION, Verdict.UNSUPPORTED, Verdict.INCONCLUSIVE)}
+
+
+def today() -> date:
+    """The day by which entries expire, UTC: the same on every machine."""
+    return datetime.now(UTC).date()
+
+
 _CONDITIONS = ("ip", "kernel", "option", "profile")
 
 
@@ -67,7 +76,13 @@ class Deviation:
     kernel: str | None = None
     option: str | None = None
     profile: str | None = None
+    until: date | None = None
+    """The last day on which it excuses anything."""
     line: int = 0
+
+    def expired(self, day: date) -> bool:
+        """True when the entry's last day is over."""
+        return self.until is not None and self.until < day
 
     def applies(self, id_: str, target: Mapping[str, object]) -> bool:
         """True when the entry speaks of that variation on that target (`Target.describe()`)."""
@@ -106,6 +121,8 @@ class Baseline:
     path: Path | None = None
     kernels: tuple[str, ...] = ()
     deviations: tuple[Deviation, ...] = ()
+    day: date = field(default_factory=today)
+    """The day by which entries are expired or not."""
     _found: dict[str, tuple[Deviation, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def reviewed(self, target: Mapping[str, object]) -> bool:
@@ -128,7 +145,7 @@ class Baseline:
     def judge(self, result: Result, target: Mapping[str, object], *, strict: bool = False) -> Judgement:
         """What the result is worth; `target` is `Target.describe()`. Under `strict` a new DEVIATION is a fail."""
         entries = [entry for entry in self._near(result.id) if entry.applies(result.id, target)]
-        met = next((entry for entry in entries if _meets(result, entry)), None)
+        met = next((entry for entry in entries if meets(result, entry) and not entry.expired(self.day)), None)
         reviewed = self.reviewed(target)
         if met is not None:
             return Judgement(Kind.KNOWN, met, reviewed)
@@ -146,7 +163,7 @@ class Baseline:
         return Judgement(Kind.EXPECTED, None, reviewed)
 
     def check(self, ids: Iterable[str], catalogue: Catalogue) -> None:
-        """Raise BaselineError with every entry that is stale: no case of `ids`, or no requirement, has its name.
+        """Raise BaselineError with every entry that is stale: it expired, or no case of `ids`, no requirement is meant.
 
         `ids` are all variations of the suite, not only those selected.
         """
@@ -155,6 +172,11 @@ class Baseline:
         for entry in self.deviations:
             place = f"{self.path}:{entry.line}"
             pattern = _pattern(entry.case)
+            if entry.expired(self.day):
+                errors.append(
+                    f"{place}: the entry of {entry.case!r} expired on {entry.until}: look at it again, then give it "
+                    "another date, or take it out"
+                )
             if entry.case not in known and not any(pattern.fullmatch(id_) for id_ in known):
                 near = difflib.get_close_matches(entry.case, known, 1)
                 hint = f"; is {near[0]} meant?" if near else ": take the entry out"
@@ -168,7 +190,8 @@ class Baseline:
             raise BaselineError("\n".join(errors))
 
 
-def _meets(result: Result, entry: Deviation) -> bool:
+def meets(result: Result, entry: Deviation) -> bool:
+    """True when the result is just what the entry says; whether it applies is another question."""
     if result.verdict is not entry.verdict:
         return False
     if entry.requirement is None:
@@ -247,9 +270,10 @@ class _Reader:
 
     def deviation(self, node: Any) -> Deviation | None:
         before = len(self.errors)
-        allowed = ("case", "requirement", "verdict", "reason", "condition")
+        allowed = ("case", "requirement", "verdict", "reason", "condition", "until")
         fields = self.mapping(node, allowed, ("case", "verdict", "reason"))
         condition = self.mapping(fields.pop("condition"), _CONDITIONS, ()) if "condition" in fields else {}
+        until = self.date(fields.pop("until")) if "until" in fields else None
         texts = {name: self.text(value) for name, value in {**fields, **condition}.items()}
         verdict = _VERDICTS.get(texts.pop("verdict", ""))
         if "verdict" in fields and verdict is None:
@@ -260,7 +284,14 @@ class _Reader:
             self.error(condition["ip"], "ip should be v4 or v6")
         if len(self.errors) > before or verdict is None:
             return None
-        return Deviation(verdict=verdict, line=node.start_mark.line + 1, **texts)
+        return Deviation(verdict=verdict, until=until, line=node.start_mark.line + 1, **texts)
+
+    def date(self, node: Any) -> date | None:
+        try:
+            return date.fromisoformat(self.text(node))
+        except ValueError:
+            self.error(node, f"until should be a date such as {today()}")
+            return None
 
     def mapping(self, node: Any, allowed: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, Any]:
         if node is None or node.id != "mapping":

@@ -83,8 +83,14 @@ class Header:
         }
 
 
-def result_line(result: Result, judgement: str | None = None) -> dict[str, object]:
-    """A result as the object that is written; `judgement` is what the baseline says of it."""
+def result_line(
+    result: Result, judgement: str | None = None, rerun: str | None = None, *, known: str | None = None
+) -> dict[str, object]:
+    """A result as the object that is written.
+
+    `judgement` is what the baseline says of it, `known` the reason that it gives, `rerun` the command that runs just
+    this variation.
+    """
     return {
         "type": "result",
         "id": result.id,
@@ -94,6 +100,9 @@ def result_line(result: Result, judgement: str | None = None) -> dict[str, objec
         "verdict": str(result.verdict),
         "reason": result.reason,
         "judgement": judgement,
+        "known": known,
+        "rerun": rerun,
+        "start": result.start,
         "finding": None if result.finding is None else _finding_line(result.finding),
         "observations": dict(result.observations),
         "states": [
@@ -192,9 +201,11 @@ class Writer:
         """How many lines are only in memory."""
         return len(self._pending)
 
-    def write(self, result: Result, judgement: str | None = None) -> None:
-        """Add a result."""
-        line = _octets(result_line(result, judgement))
+    def write(
+        self, result: Result, judgement: str | None = None, rerun: str | None = None, *, known: str | None = None
+    ) -> None:
+        """Add a result; see `result_line`."""
+        line = _octets(result_line(result, judgement, rerun, known=known))
         with self._lock:
             if self._closed:
                 raise ValueError(f"{self.path} has its footer already")
@@ -312,7 +323,7 @@ def read(path: Path) -> Report:
     if footer is None:
         problems.append("no footer: the run crashed or was killed, or is still going on")
     else:
-        problems += _footer_problems(footer, results)
+        problems += footer_problems(footer, len(results))
     return Report(header, results, footer, tuple(problems))
 
 
@@ -334,11 +345,12 @@ def _objects(path: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
     return objects, problems
 
 
-def _footer_problems(footer: Mapping[str, Any], results: tuple[Mapping[str, Any], ...]) -> Iterable[str]:
+def footer_problems(footer: Mapping[str, Any], results: int) -> Iterable[str]:
+    """Why a report with that footer and so many results is not the whole story, in sentences."""
     if footer.get("how") != "complete":
         yield f"the run was {footer.get('how')}: {footer.get('reason') or 'no reason was given'}"
     if footer.get("not_run"):
         yield f"{len(footer['not_run'])} selected variation(s) were not run"
     counted = sum(footer.get("counts", {}).values())
-    if counted != len(results):
-        yield f"the footer counts {counted} result(s), the report has {len(results)}"
+    if counted != results:
+        yield f"the footer counts {counted} result(s), the report has {results}"

@@ -35,7 +35,8 @@ class Status(StrEnum):
     OPEN = "not decided"
 
 
-_RANK = {Status.OPEN: 0, Status.MET: 1, Status.DEVIATING: 2, Status.NOT_MET: 3}
+RANK = {Status.OPEN: 0, Status.MET: 1, Status.DEVIATING: 2, Status.NOT_MET: 3}
+"""Of several results the one with the highest rank is what holds of a requirement."""
 
 
 class Line(NamedTuple):
@@ -67,7 +68,7 @@ class Summary:
         judgement = self.baseline.judge(result, self.target, strict=self.strict)
         self.verdicts[result.verdict] += 1
         for requirement, status in statuses(result, self.catalogue).items():
-            if _RANK[status] >= _RANK[self.status.get(requirement, Status.OPEN)]:
+            if RANK[status] >= RANK[self.status.get(requirement, Status.OPEN)]:
                 self.status[requirement] = status
         for place, way in result.observations.items():
             self.observations.setdefault(place, Counter())[way] += 1
@@ -152,16 +153,23 @@ def statuses(result: Result, catalogue: Catalogue) -> dict[str, Status]:
     A pass meets them all. A finding breaks those that it names, by their level; the case's others stay open, since
     its later steps were not reached.
     """
-    if result.verdict is Verdict.PASS:
-        return dict.fromkeys(result.requirements, Status.MET)
-    found = dict.fromkeys(result.requirements, Status.OPEN)
-    if result.verdict in (Verdict.FAIL, Verdict.DEVIATION):
-        broken = result.finding.requirements if result.finding is not None else ()
-        for id_ in broken or result.requirements:
-            unmet = catalogue.get(id_).level.unmet if id_ in catalogue else str(result.verdict)
+    broken = result.finding.requirements if result.finding is not None else ()
+    return statuses_of(result.verdict, result.requirements, broken, catalogue)
+
+
+def statuses_of(
+    verdict: Verdict, requirements: Iterable[str], broken: Iterable[str], catalogue: Catalogue
+) -> dict[str, Status]:
+    """What a verdict says of each requirement of its case; `broken` are those that the finding names."""
+    if verdict is Verdict.PASS:
+        return dict.fromkeys(requirements, Status.MET)
+    found = dict.fromkeys(requirements, Status.OPEN)
+    if verdict in (Verdict.FAIL, Verdict.DEVIATION):
+        for id_ in tuple(broken) or tuple(found):
+            unmet = catalogue.get(id_).level.unmet if id_ in catalogue else str(verdict)
             found[id_] = {"FAIL": Status.NOT_MET, "DEVIATION": Status.DEVIATING}.get(unmet, Status.OPEN)
-        if result.verdict is Verdict.DEVIATION:
-            for id_ in result.requirements:
+        if verdict is Verdict.DEVIATION:
+            for id_ in requirements:
                 found[id_] = Status.MET if found[id_] is Status.OPEN else found[id_]
     return found
 

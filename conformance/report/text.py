@@ -177,8 +177,9 @@ def _quoted(message: IcmpMessage, sender: Side, numbers: Numbers) -> str:
 def event_text(event: Event, result: Result) -> EventText:
     """One event of the result's trace as text, safe to print."""
     data = event.data
-    if isinstance(data, str):
-        return EventText(None, printable(data))
+    if isinstance(data, str):  # a frame, too, where only its text was recorded
+        who: Side | None = None if event.kind not in FRAME_KINDS else "target" if event.kind == "seen" else "tester"
+        return EventText(who, printable(data))
     if event.kind not in FRAME_KINDS:
         return EventText(None, printable(repr(data)))
     side: Side = "target" if event.kind == "seen" else "tester"

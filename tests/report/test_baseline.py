@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -194,3 +196,20 @@ def test_the_baselines_that_come_with_the_tester_can_be_read():
         for deviation in load(path).deviations:
             if deviation.requirement is not None:
                 load_catalogue().get(deviation.requirement)
+
+
+def test_an_entry_excuses_until_its_last_day_and_is_stale_after_it(tmp_path: Path):
+    known = baseline(tmp_path, entry(more=", until: 2026-03-31"))
+    for day, kind in ((date(2026, 3, 31), Kind.KNOWN), (date(2026, 4, 1), Kind.UNEXPECTED_FAIL)):
+        on_that_day = replace(known, day=day)
+        assert on_that_day.judge(failing(), HERE).kind is kind
+        if kind is Kind.KNOWN:
+            on_that_day.check([failing().id], load_catalogue())
+        else:
+            with pytest.raises(BaselineError, match=r"linux.yaml:3: the entry of .* expired on 2026-03-31"):
+                on_that_day.check([failing().id], load_catalogue())
+
+
+def test_a_last_day_is_a_date(tmp_path: Path):
+    with pytest.raises(BaselineError, match="until should be a date"):
+        baseline(tmp_path, entry(more=", until: soon"))

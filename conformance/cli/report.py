@@ -1,0 +1,87 @@
+"""`conformance report` and `diff`: one HTML file of one or many reports; two of them compared."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from conformance.cli.common import NOT_RUN, USAGE, fail
+
+REPORTS = click.argument("reports", nargs=-1, required=True, metavar="REPORT...")
+
+
+def found(paths: Iterable[str]) -> list[Path]:
+    """The report files that were named, by file or folder; exits with 2 when one is not there."""
+    from conformance.report.reading import ReportError, report_file
+
+    try:
+        return [report_file(Path(path)) for path in paths]
+    except ReportError as error:
+        fail(str(error), USAGE)
+
+
+@click.command()
+@REPORTS
+@click.option(
+    "-o", "--output", default="report.html", metavar="FILE", help="Where the page goes; report.html otherwise."
+)
+@click.option("--title", default="", help="The page's title.")
+def report(reports: tuple[str, ...], output: str, title: str) -> None:
+    """Make one HTML page of reports: what is met, a matrix, every case with its ladder. It needs no network.
+
+    REPORT is a report.jsonl, or the folder of one.
+    """
+    gc.disable()  # what is read is let go of again line by line: nothing goes around in circles
+    from conformance.report.html.page import write
+    from conformance.report.reading import ReportError
+
+    paths = found(reports)
+    try:
+        model = write(paths, Path(output), title=title)
+    except ReportError as error:
+        fail(str(error), USAGE)
+    except OSError as error:
+        fail(f"{error.filename or output}: {error.strerror}", NOT_RUN)
+    for run in model.runs:
+        for problem in run.problems[:5]:
+            click.echo(f"conformance: {run.source}: {problem}", err=True)
+    click.echo(output)
+
+
+@click.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.option("-o", "--output", metavar="FILE", help="An HTML page of both, too, which opens with what changed.")
+@click.option(
+    "--ladders", type=int, default=10, metavar="N", help="How many pairs of ladders are printed; 10 otherwise."
+)
+def diff(before: str, after: str, output: str | None, ladders: int) -> None:
+    """Say what changed from report A to report B, and why, with both ladders side by side.
+
+    Two runs, versions, stacks or profiles. Exits with 1 when a verdict or a finding is not the same, 0 otherwise.
+    """
+    gc.disable()
+    import shutil
+    import sys
+
+    from conformance.report.compare import Comparison
+    from conformance.report.reading import ReportError
+
+    paths = found((before, after))
+    try:
+        comparison = Comparison(*paths)
+        for line in comparison.render(ladders=ladders, width=max(120, shutil.get_terminal_size((160, 40)).columns)):
+            click.echo(line)
+        if output is not None:
+            from conformance.report.html.page import write
+
+            write(paths, Path(output), start="#/diff?a=0&b=1")
+            click.echo(f"\npage: {output}")
+    except ReportError as error:
+        fail(str(error), USAGE)
+    except OSError as error:
+        fail(f"{error.filename or output}: {error.strerror}", NOT_RUN)
+    sys.exit(1 if comparison.changes else 0)
