@@ -31,6 +31,8 @@ Output = tuple[str, ...]
 LATE = 0.12
 """Seconds of a query in real time from which on a retransmission timer may have fired (the shortest known is 0.2)."""
 ATTEMPTS = 8
+MARGIN = 0.02
+"""Seconds beyond the interval at which a stack limits its challenge ACKs: at its very end either may happen."""
 DIED = "the stack died"
 NO_SOCKET = "no socket"
 T = TypeVar("T")
@@ -122,6 +124,8 @@ class Asker:
 
     async def _run(self, word: Word, *, oracle: bool = False, name: bool = False) -> tuple[list[Observed], str]:
         run = Run(self._variation, self.target, self._clock)
+        if run.pace.challenge_interval:
+            run.pace.challenge_interval += MARGIN
         self.queries += 1
         found: list[Observed] = []
         named = ""
@@ -176,9 +180,7 @@ async def _awaited(work: Awaitable[T]) -> T:
     return await work
 
 
-async def _input(
-    run: Run, conn: Conn, step: Send | Call, observed: Observed, waiting: list[tuple[str, Any]]
-) -> None:
+async def _input(run: Run, conn: Conn, step: Send | Call, observed: Observed, waiting: list[tuple[str, Any]]) -> None:
     """One input, and all that it draws. Raises StackDied, Inconclusive."""
     observed.before, observed.synchronized = conn.tcb.view(), conn.tcb.synchronized
     call: Any = None
@@ -222,9 +224,7 @@ def _call(run: Run, conn: Conn, step: Call, observed: Observed) -> Any:
         run.base, run.acted = run.clock.now(), True
 
 
-def _ended(
-    run: Run, conn: Conn, step: Call, call: Any, observed: Observed, waiting: list[tuple[str, Any]]
-) -> None:
+def _ended(run: Run, conn: Conn, step: Call, call: Any, observed: Observed, waiting: list[tuple[str, Any]]) -> None:
     if call is None:
         observed.parts.append(NO_SOCKET)
         return

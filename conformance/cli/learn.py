@@ -1,0 +1,132 @@
+"""`conformance learn`: the state machine of a target, learned from outside; and two of them compared."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from conformance.cli.common import NOT_RUN, USAGE, fail, files, load, sysctls
+
+if TYPE_CHECKING:
+    from conformance.learn.alphabet import Alphabet, Word
+    from conformance.learn.cache import Cache
+    from conformance.learn.learner import Progress
+    from conformance.learn.session import Session
+
+
+@click.command()
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET")
+@click.option("--alphabet", default="server", show_default=True, help="flags, server, client, full, or a YAML file.")
+@click.option("--depth", default=1, show_default=True, type=click.IntRange(0, 4), help="Depth of the Wp-method.")
+@click.option("--words", default=1000, show_default=True, type=click.IntRange(0), help="Random words a hypothesis.")
+@click.option("--seed", default=1, show_default=True, help="What random words are drawn from.")
+@click.option("--ip", type=click.Choice(["v4", "v6"]), default="v4", show_default=True)
+@click.option("--queries", type=click.IntRange(1), help="Stop after so many; the same command goes on from there.")
+@click.option("--out", metavar="DIR", help="Where all of it goes; reports/learned/TARGET-ALPHABET otherwise.")
+@click.option("--sysctl", multiple=True, metavar="NAME=VALUE", help="Set in the own kernel's namespace. Repeatable.")
+def learn(targets: tuple[str, ...], **asked: Any) -> None:
+    """Learn a target's state machine: TARGET as in 'conformance run --target'.
+
+    What was asked is kept in DIR: the same command later goes on where it was. Exit codes: 0 learned, 1 the target
+    answers one way and another, 2 wrong usage, 3 not finished.
+    """
+    if len(targets) != 1:
+        fail(f"learn takes one target, not {len(targets)}", USAGE)
+    sys.exit(_learn(targets[0], asked))
+
+
+def alphabet_of(name: str) -> Alphabet:
+    """The alphabet that was asked for, or an end with a reason."""
+    from conformance.cases.yamltree import CaseError
+    from conformance.learn.alphabet import load as load_alphabet
+
+    try:
+        return load_alphabet(name)
+    except CaseError as error:
+        return fail(str(error), USAGE)
+    except OSError as error:
+        return fail(str(error) if error.errno is None else f"{name}: {error.strerror}", USAGE)
+
+
+def suite_words(alphabet: Alphabet) -> list[Word]:
+    """The suite's cases as words, as far as the alphabet can say them."""
+    from conformance.cases.yamltree import CaseError
+    from conformance.learn.alphabet import translate
+
+    found = []
+    for case in load(files(()))[0]:
+        for variation in case.variations[:1]:
+            try:
+                found.append(translate(alphabet, variation.build()[0]))
+            except CaseError:
+                continue
+    return found
+
+
+def _learn(name: str, asked: dict[str, Any]) -> int:
+    from conformance.engine.context import Inconclusive
+    from conformance.engine.scope import HarnessError
+    from conformance.learn import session as sessions
+    from conformance.learn.cache import ResumeError
+    from conformance.learn.learner import Effort, NotInstalledError
+    from conformance.targets.base import AdapterError, TargetError
+
+    alphabet = alphabet_of(asked["alphabet"])
+    settings = sysctls(asked["sysctl"])
+    slug = f"{name.replace(':', '-').replace('/', '_')}-{alphabet.name}"
+    folder = Path(asked["out"]) if asked["out"] else Path("reports") / "learned" / slug
+    words = sessions.seeds(alphabet, suite_words(alphabet))
+    effort = Effort(asked["words"], asked["depth"], asked["seed"], words)
+    shown = _Shown()
+    try:
+        asker = sessions.open_asker(name, alphabet, version=int(asked["ip"][1]), sysctls=settings)
+        try:
+            session = sessions.run(asker, folder, effort, sysctls=settings, limit=asked["queries"], told=shown)
+        finally:
+            shown.end()
+            asker.close()
+    except (TargetError, AdapterError, Inconclusive, HarnessError, NotInstalledError, ResumeError, OSError) as error:
+        fail(str(error), NOT_RUN)
+    return _tell(session, folder)
+
+
+def _tell(session: Session, folder: Path) -> int:
+    learned = session.learned
+    said: Any = session.facts["statistics"]
+    click.echo(
+        f"{said['states']} states over {said['inputs']} inputs; {said['queries']} queries, {said['steps']} steps in"
+        f" {said['seconds']} s ({said['microseconds_a_step']} us a step); {learned.proof}"
+    )
+    for flaw in session.flaws:
+        ways = ", ".join(f"{count}x {answer}" for answer, count in flaw.answers.most_common())
+        click.echo(f"nondeterminism: {'; '.join(flaw.word)}: {ways}")
+    click.echo(f"model: {folder / 'model.dot'}, .json, .svg; queries: {folder / 'queries.jsonl'}")
+    if not learned.finished:
+        return NOT_RUN
+    return 1 if session.flaws else 0
+
+
+class _Shown:
+    """States, queries, rate, on standard error: once a second on a terminal, else every ten."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._latest = self._began = time.monotonic()
+
+    def __call__(self, cache: Cache, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._latest < (1 if self._terminal else 10):
+            return
+        self._latest = now
+        rate = cache.queries / (now - self._began)
+        line = f"{progress.states} states, {cache.queries} queries, {rate:.0f}/s, {progress.phase}"
+        click.echo(f"\r{line:<78}" if self._terminal else line, err=True, nl=not self._terminal)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._terminal:
+            click.echo(err=True)

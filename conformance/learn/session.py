@@ -1,0 +1,141 @@
+"""One learning run from a target's name to files: opened, calibrated, learned, asked again, named, written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from conformance.cases.model import Send
+from conformance.learn import draw, files
+from conformance.learn.alphabet import Alphabet, Word, word_text
+from conformance.learn.cache import Cache, Flaw
+from conformance.learn.learner import Effort, Learned, Progress, check_again, learn
+from conformance.learn.model import Model, numbered
+from conformance.learn.query import Asker
+from conformance.targets.asked import Asked, is_address
+from conformance.targets.base import TargetError
+from conformance.targets.opening import opener
+
+_UNTHROTTLED = {"tcp_invalid_ratelimit": "0"}
+"""Where a setting can do it, challenge ACKs are not limited: what was answered must not depend on what was before."""
+
+
+def open_asker(name: str, alphabet: Alphabet, *, version: int = 4, sysctls: Mapping[str, str] | None = None) -> Asker:
+    """A target ready to be asked. Raises TargetError: it can't be had, or silence can't be proven on its path."""
+    if is_address(name):
+        raise TargetError(
+            f"{name}: a host can't be learned: each query needs a path that loses nothing, and a fresh start"
+        )
+    own = name.split(":", maxsplit=1)[0] == "linux"
+    wanted = {**_UNTHROTTLED, **(sysctls or {})} if own else dict(sysctls or {})
+    target = opener(Asked(target=name, sysctls=wanted))({})
+    try:
+        if not target.calibration.barrier_sound:
+            raise TargetError(f"{name}: silence can't be proven on this path, and waiting for it would take hours")
+        lacking = alphabet.verbs - target.capabilities.verbs
+        if lacking:
+            raise TargetError(f"{name}: its agent lacks {', '.join(sorted(lacking))}, which {alphabet.name} needs")
+        if version not in target.capabilities.ip:
+            raise TargetError(f"{name} has no IPv{version}")
+    except TargetError:
+        target.close()
+        raise
+    return Asker(target, alphabet, version)
+
+
+def key(asker: Asker, sysctls: Mapping[str, str]) -> str:
+    """Whose answers these are: the stack, its settings, the alphabet."""
+    alphabet = asker.alphabet
+    said = [str(step.line) if isinstance(step, Send) else step.text for step in alphabet.inputs.values()]
+    said += [step.text for step in alphabet.setup] + list(alphabet.letters)
+    digest = hashlib.sha256("\n".join(said).encode()).hexdigest()[:8]
+    settings = ",".join(f"{name}={value}" for name, value in sorted(sysctls.items()))
+    kernel = str(asker.target.describe().get("kernel", ""))
+    return f"{asker.target.name} ({kernel}{'; ' + settings if settings else ''}), {alphabet.name} {digest}"
+
+
+@dataclass(slots=True)
+class Session:
+    """What came of it."""
+
+    learned: Learned
+    flaws: list[Flaw]
+    facts: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Model:
+        """The learned machine, its states named."""
+        return self.learned.model
+
+
+def run(
+    asker: Asker,
+    folder: Path,
+    effort: Effort,
+    *,
+    sysctls: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    told: Callable[[Cache, Progress], None] = lambda cache, progress: None,
+) -> Session:
+    """Learn, ask each transition once more, name the states, and write all into `folder`. Raises as `learn`, ResumeError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = Progress()
+    cache = Cache(
+        asker.ask,
+        path=folder / "queries.jsonl",
+        key=key(asker, sysctls or {}),
+        limit=limit,
+        told=lambda: told(cache, progress),
+    )
+    try:
+        learned = learn(cache, asker.alphabet.letters, effort, progress)
+        if learned.finished:
+            progress.phase = "each transition again"
+            check_again(cache, learned.model)
+    finally:
+        cache.close()
+    model = learned.model
+    progress.phase = "naming states"
+    model.names = numbered([asker.name(word) for word in model.access()])
+    flaws = list(cache.flaws.values())
+    model.facts = _facts(asker, cache, learned, flaws)
+    session = Session(learned, flaws, model.facts)
+    (folder / "model.json").write_text(files.to_json(model), encoding="utf-8")
+    (folder / "model.dot").write_text(files.to_dot(model), encoding="utf-8")
+    (folder / "model.svg").write_text(draw.svg(model), encoding="utf-8")
+    return session
+
+
+def _facts(asker: Asker, cache: Cache, learned: Learned, flaws: list[Flaw]) -> dict[str, object]:
+    seconds = learned.seconds
+    return {
+        "target": asker.target.name,
+        "kernel": str(asker.target.describe().get("kernel", "")),
+        "alphabet": asker.alphabet.name,
+        "finished": learned.finished,
+        "proof": learned.proof,
+        "statistics": {
+            "states": len(learned.model),
+            "inputs": len(asker.alphabet.letters),
+            "queries": cache.queries,
+            "steps": cache.steps,
+            "resumed": cache.resumed,
+            "repeated": asker.repeated,
+            "rounds": learned.rounds,
+            "seconds": round(seconds, 2),
+            "microseconds_a_step": round(seconds * 1e6 / cache.steps, 1) if cache.steps else 0,
+            "counterexamples": learned.sources,
+        },
+        "nondeterminism": [{"word": word_text(flaw.word), "answers": dict(flaw.answers)} for flaw in flaws],
+    }
+
+
+def seeds(alphabet: Alphabet, words: list[Word], most: int = 400) -> list[Word]:
+    """The alphabet's own seeds, then the suite's as far as the alphabet can say them, each once."""
+    found = dict.fromkeys((*alphabet.seeds, *(word for word in words if len(word) > 2)))
+    return list(found)[:most]
+
+
+__all__ = ["Session", "key", "open_asker", "run", "seeds"]
