@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from yaml.nodes import MappingNode, ScalarNode, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from conformance.cases.model import Call, Case, Connection, Needs, Send, Step, Variation
 from conformance.cases.steps import StepReader
@@ -85,7 +85,9 @@ def read(text: str, file: str, name: str) -> Alphabet:
     """The alphabet that `text` says; `file` stands in errors. Raises CaseError."""
     node, problems = compose(text, file)
     reader = StepReader(problems, {}, None)
-    title, setup, seeds = name, (), []
+    title = name
+    setup: tuple[Step, ...] = ()
+    seeds: list[Node] = []
     inputs: dict[str, Send | Call] = {}
     for key, key_node, value in items(node):
         if key == "title" and isinstance(value, ScalarNode):

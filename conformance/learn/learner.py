@@ -67,11 +67,9 @@ def learn(
         from aalpy.base import SUL, Oracle
         from aalpy.learning_algs import run_KV
     except ImportError:
-        raise NotInstalledError(
-            "learning needs AALpy: pip install 'tcp-conformance[learn]', or pip install aalpy"
-        ) from None
+        raise NotInstalledError("learning needs AALpy: pip install aalpy") from None
 
-    progress = progress or Progress()
+    told = progress = progress or Progress()
     search = _Search(cache, tuple(letters), effort, progress)
 
     class Asked(SUL):  # type: ignore[misc]
@@ -91,7 +89,7 @@ def learn(
         def find_cex(self, hypothesis: Any) -> Word | None:
             model = _converted(hypothesis, letters)
             search.model = model
-            progress.states = len(model)
+            told.states = len(model)
             on_hypothesis(model)
             return search.counterexample(model)
 

@@ -26,7 +26,7 @@ def open_asker(name: str, alphabet: Alphabet, *, version: int = 4, sysctls: Mapp
     """A target ready to be asked. Raises TargetError: it can't be had, or silence can't be proven on its path."""
     if is_address(name):
         raise TargetError(
-            f"{name}: a host can't be learned: each query needs a path that loses nothing, and a fresh start"
+            f"{name}: no host can be learned: each query needs a fresh start and a path that loses nothing"
         )
     own = name.split(":", maxsplit=1)[0] == "linux"
     wanted = {**_UNTHROTTLED, **(sysctls or {})} if own else dict(sysctls or {})
@@ -79,7 +79,7 @@ def run(
     limit: int | None = None,
     told: Callable[[Cache, Progress], None] = lambda cache, progress: None,
 ) -> Session:
-    """Learn, ask each transition once more, name the states, and write all into `folder`. Raises as `learn`, ResumeError."""
+    """Learn, ask each transition once more, name the states, write all to `folder`. Raises as `learn`, ResumeError."""
     folder.mkdir(parents=True, exist_ok=True)
     progress = Progress()
     cache = Cache(
