@@ -1,14 +1,16 @@
 """What is put into a target while its state machine is learned: inputs written in the case language.
 
 An alphabet is a YAML file: a title, steps that run before each query (`setup`), the inputs by name, each a `send` or
-a `call`, and perhaps `seeds`, words that are tried early. The built-in ones are in `alphabets`.
+a `call`, and perhaps `seeds`, words that are tried early. An input that is a list of calls goes on with
+the second where the first succeeds. The built-in ones are in `alphabets`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -34,6 +36,8 @@ class Alphabet:
     setup: tuple[Step, ...]
     inputs: Mapping[str, Send | Call]
     seeds: tuple[Word, ...] = ()
+    then: Mapping[str, tuple[Call, ...]] = field(default_factory=dict)
+    """Calls that follow an input's own call when that has succeeded, as part of the input."""
 
     @property
     def letters(self) -> tuple[str, ...]:
@@ -43,7 +47,7 @@ class Alphabet:
     @property
     def verbs(self) -> frozenset[str]:
         """The application's calls that it needs."""
-        steps: Iterator[Step] = iter((*self.setup, *self.inputs.values()))
+        steps: Iterator[Step] = chain(self.setup, self.inputs.values(), *self.then.values())
         return frozenset(step.verb for step in steps if isinstance(step, Call))
 
     def variation(self, version: int) -> Variation:
@@ -89,6 +93,7 @@ def read(text: str, file: str, name: str) -> Alphabet:
     setup: tuple[Step, ...] = ()
     seeds: list[Node] = []
     inputs: dict[str, Send | Call] = {}
+    then: dict[str, tuple[Call, ...]] = {}
     for key, key_node, value in items(node):
         if key == "title" and isinstance(value, ScalarNode):
             title = value.value
@@ -96,11 +101,14 @@ def read(text: str, file: str, name: str) -> Alphabet:
             setup = reader.steps(value, "setup")
         elif key == "inputs" and isinstance(value, MappingNode):
             for letter, letter_node, said in items(value):
-                step = reader.step(said)
-                if isinstance(step, Send | Call):
-                    inputs[letter] = step
-                elif step is not None:
-                    problems.at(letter_node, "an input is a send or a call")
+                steps = reader.steps(said, letter) if isinstance(said, SequenceNode) else (reader.step(said),)
+                first, more = steps[0] if steps else None, [step for step in steps[1:] if isinstance(step, Call)]
+                if isinstance(first, Send | Call) and len(more) == len(steps) - 1:
+                    inputs[letter] = first
+                    if more:
+                        then[letter] = tuple(more)
+                elif first is not None:
+                    problems.at(letter_node, "an input is a send, a call, or a list of calls")
         elif key == "seeds" and isinstance(value, SequenceNode):
             seeds = list(value.value)
         else:
@@ -114,7 +122,7 @@ def read(text: str, file: str, name: str) -> Alphabet:
     if not inputs and not problems.found:
         problems.at(node, "an alphabet has inputs: 'SYN: {send: SYN}'")
     problems.check()
-    return Alphabet(name, title, setup, inputs, tuple(words))
+    return Alphabet(name, title, setup, inputs, tuple(words), then)
 
 
 def parse_word(text: str) -> Word:

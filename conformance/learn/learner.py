@@ -16,7 +16,7 @@ from conformance.learn.cache import Cache, ChangedError, LimitError
 from conformance.learn.model import Model, transition_cover, wp_suite
 
 RESTARTS = 40
-_LENGTHS = (4, 30)
+_LENGTHS = (3, 15)
 
 
 class NotInstalledError(Exception):

@@ -146,7 +146,7 @@ class Asker:
                 observed = Observed(letter)
                 found.append(observed)
                 try:
-                    await _input(run, conn, self.alphabet.inputs[letter], observed, waiting)
+                    await _input(run, conn, self.alphabet, observed, waiting)
                     if oracle and self.target.oracle is not None:
                         observed.oracle = self.target.oracle.state(conn.pair)
                 except StackDied:
@@ -180,8 +180,9 @@ async def _awaited(work: Awaitable[T]) -> T:
     return await work
 
 
-async def _input(run: Run, conn: Conn, step: Send | Call, observed: Observed, waiting: list[tuple[str, Any]]) -> None:
+async def _input(run: Run, conn: Conn, alphabet: Alphabet, observed: Observed, waiting: list[tuple[str, Any]]) -> None:
     """One input, and all that it draws. Raises StackDied, Inconclusive."""
+    step, then = alphabet.inputs[observed.letter], alphabet.then.get(observed.letter, ())
     observed.before, observed.synchronized = conn.tcb.view(), conn.tcb.synchronized
     call: Any = None
     if isinstance(step, Send):
@@ -190,7 +191,12 @@ async def _input(run: Run, conn: Conn, step: Send | Call, observed: Observed, wa
             await rest
         observed.sent = conn.last_sent
     else:
-        call = _call(run, conn, step, observed)
+        call = _call(run, conn, step)
+    followed = () if call is None or _failed(call) else then
+    for more in followed:
+        _call(run, conn, more)
+        if more.on_listener and more.verb == "close":
+            run.listener = None
     await run.prove()
     if run.delayed and conn.tcb.owed and not conn.queue:
         await run.arrival(conn, run.clock.now() + round((SETTLE + run.pace.slack) * 1e9))
@@ -205,12 +211,18 @@ async def _input(run: Run, conn: Conn, step: Send | Call, observed: Observed, wa
     _take_all(run, conn, observed)
 
 
-def _call(run: Run, conn: Conn, step: Call, observed: Observed) -> Any:
+def _failed(call: Any) -> bool:
+    """It did not succeed, or not yet."""
+    outcome = call if isinstance(call, Outcome) else call.poll()
+    return outcome is None or outcome.error is not None
+
+
+def _call(run: Run, conn: Conn, step: Call) -> Any:
     """Make the call: what came of it, or None where the application has no socket to make it on."""
     has_own = step.verb in ("listen", "accept", "connect") or step.on_listener
     if not has_own and conn.socket is None:
         return None
-    if step.verb == "accept" and run.listener is None:
+    if (step.verb == "accept" or step.on_listener) and run.listener is None and step.verb != "listen":
         return None
     if step.verb == "connect" and conn.socket is not None:
         return Outcome(error="EISCONN")
