@@ -46,7 +46,10 @@ class Observed:
     sent: Segment | None = None
     before: View | None = None
     """The target's variables before it was sent."""
-    synchronized: bool = False
+    fin_sent: bool = False
+    """It had sent a FIN before."""
+    made: bool = True
+    """The call could be made: the application had a socket."""
     replies: list[Segment] = field(default_factory=list)
     at: list[tuple[int, int]] = field(default_factory=list)
     """snd.nxt and rcv.nxt when each reply came."""
@@ -183,9 +186,10 @@ async def _awaited(work: Awaitable[T]) -> T:
 async def _input(run: Run, conn: Conn, alphabet: Alphabet, observed: Observed, waiting: list[tuple[str, Any]]) -> None:
     """One input, and all that it draws. Raises StackDied, Inconclusive."""
     step, then = alphabet.inputs[observed.letter], alphabet.then.get(observed.letter, ())
-    observed.before, observed.synchronized = conn.tcb.view(), conn.tcb.synchronized
+    observed.before, observed.fin_sent = conn.tcb.view(), conn.tcb.fin_seq is not None
     call: Any = None
     if isinstance(step, Send):
+        await _rest(run, conn)
         rest = begin(run, step)
         if rest is not None:
             await rest
@@ -209,6 +213,16 @@ async def _input(run: Run, conn: Conn, alphabet: Alphabet, observed: Observed, w
             observed.outcomes.append((entry[0], outcome))
             observed.parts.append(outcome_text(entry[0], outcome))
     _take_all(run, conn, observed)
+
+
+async def _rest(run: Run, conn: Conn) -> None:
+    """Where a stack limits its bare ACKs, let the interval since the last one pass, whatever it was an answer to."""
+    interval, last = run.pace.challenge_interval, conn.last_seen
+    if not interval or last is None or last.flags != ACK or last.payload:
+        return
+    left = interval - (run.clock.now() - last.time) / 1e9
+    if left > 0:
+        await run.sleep(left)
 
 
 def _failed(call: Any) -> bool:
@@ -238,6 +252,7 @@ def _call(run: Run, conn: Conn, step: Call) -> Any:
 
 def _ended(run: Run, conn: Conn, step: Call, call: Any, observed: Observed, waiting: list[tuple[str, Any]]) -> None:
     if call is None:
+        observed.made = False
         observed.parts.append(NO_SOCKET)
         return
     outcome = call if isinstance(call, Outcome) else call.poll()
