@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--ip", type=click.Choice(["v4", "v6"]), default="v4", show_default=True)
 @click.option("--queries", type=click.IntRange(1), help="Stop after so many; the same command goes on from there.")
 @click.option("--out", metavar="DIR", help="Where all of it goes; reports/learned/TARGET-ALPHABET otherwise.")
+@click.option("--no-check", is_flag=True, help="Don't hold the model against the RFC.")
 @click.option("--sysctl", multiple=True, metavar="NAME=VALUE", help="Set in the own kernel's namespace. Repeatable.")
 def learn(targets: tuple[str, ...], **asked: Any) -> None:
     """Learn a target's state machine: TARGET as in 'conformance run --target'.
@@ -68,6 +69,7 @@ def suite_words(alphabet: Alphabet) -> list[Word]:
 
 
 def _learn(name: str, asked: dict[str, Any]) -> int:
+    from conformance.catalogue import load as load_catalogue
     from conformance.engine.context import Inconclusive
     from conformance.engine.scope import HarnessError
     from conformance.learn import session as sessions
@@ -82,19 +84,23 @@ def _learn(name: str, asked: dict[str, Any]) -> int:
     words = sessions.seeds(alphabet, suite_words(alphabet))
     effort = Effort(asked["words"], asked["depth"], asked["seed"], words)
     shown = _Shown()
+    catalogue = load_catalogue()
+    lines: list[str] = []
     try:
         asker = sessions.open_asker(name, alphabet, version=int(asked["ip"][1]), sysctls=settings)
         try:
             session = sessions.run(asker, folder, effort, sysctls=settings, limit=asked["queries"], told=shown)
+            if session.learned.finished and not asked["no_check"]:
+                lines = sessions.checked(asker, session.model, catalogue, folder).lines(catalogue)
         finally:
             shown.end()
             asker.close()
     except (TargetError, AdapterError, Inconclusive, HarnessError, NotInstalledError, ResumeError, OSError) as error:
         fail(str(error), NOT_RUN)
-    return _tell(session, folder)
+    return _tell(session, folder, lines)
 
 
-def _tell(session: Session, folder: Path) -> int:
+def _tell(session: Session, folder: Path, lines: list[str]) -> int:
     learned = session.learned
     said: Any = session.facts["statistics"]
     click.echo(
@@ -104,6 +110,10 @@ def _tell(session: Session, folder: Path) -> int:
     for flaw in session.flaws:
         ways = ", ".join(f"{count}x {answer}" for answer, count in flaw.answers.most_common())
         click.echo(f"nondeterminism: {'; '.join(flaw.word)}: {ways}")
+    for line in lines:
+        click.echo(line)
+    if lines:
+        click.echo(f"each finding as a case: {folder / 'cases'}")
     click.echo(f"model: {folder / 'model.dot'}, .json, .svg; queries: {folder / 'queries.jsonl'}")
     if not learned.finished:
         return NOT_RUN

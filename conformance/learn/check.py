@@ -6,10 +6,10 @@ What the RFC does not permit is told by the shortest word that shows it, with it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from conformance.cases.model import Call, Send
-from conformance.catalogue import Catalogue, Level
+from conformance.catalogue import Catalogue
 from conformance.learn.alphabet import Alphabet, Word, word_text
 from conformance.learn.model import Model, transition_cover
 from conformance.learn.naming import outcomes_of, segments_of
@@ -144,20 +144,12 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-@dataclass(slots=True)
-class Summary:
-    """Findings by what breaking them comes to."""
-
-    findings: list[Found] = field(default_factory=list)
-
-    def lines(self, catalogue: Catalogue) -> Iterator[str]:
-        """A line for each: level, requirement, what it is, the word."""
-        for found in self.findings:
-            level = catalogue.get(found.breach.requirement).level
-            known = ", as other stacks do" if found.breach.known else ""
-            more = f" (and in {found.again} other transitions)" if found.again else ""
-            word = word_text(found.word)
-            yield f"{level}{known}: {found.breach.requirement}: {found.title()}{more}: {word}"
+def told(found: Found, catalogue: Catalogue) -> str:
+    """The finding in a line: level, requirement, what it is, how often, the word."""
+    level = catalogue.get(found.breach.requirement).level
+    known = " (other stacks do so, too)" if found.breach.known else ""
+    more = f", and in {found.again} other transitions" if found.again else ""
+    return f"{level} {found.breach.requirement}: {found.title()}{known}{more}; word: {word_text(found.word)}"
 
 
-__all__ = ["Found", "Level", "Summary", "as_case", "check", "invariants", "judge_word", "start_of"]
+__all__ = ["Found", "as_case", "check", "invariants", "judge_word", "start_of", "told"]

@@ -223,6 +223,7 @@ async def _rest(run: Run, conn: Conn) -> None:
     left = interval - (run.clock.now() - last.time) / 1e9
     if left > 0:
         await run.sleep(left)
+        _take_all(run, conn, Observed(""))  # a timer's doing, no answer
 
 
 def _failed(call: Any) -> bool:

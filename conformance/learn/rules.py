@@ -79,9 +79,8 @@ def _requirement(state: State, sent: Segment, arrival: Arrival, view: View, outc
     elif arrival.text and last in ("text", "FIN"):
         kind = "DATA" if arrival.in_order else "DATA-OOO"
     else:
-        kind = {"none": "NO-ACK", "beyond": "ACK-FUTURE", "old": "ACK-TOO-OLD", "ok": "ACK-OK"}.get(
-            arrival.ack, "ACK-DUP"
-        )
+        kinds = {"none": "NO-ACK", "beyond": "ACK-FUTURE", "old": "ACK-TOO-OLD", "ok": "ACK-OK"}
+        kind = kinds.get(arrival.ack, "DATA" if arrival.text else "ACK-DUP")
     return f"RFC9293-3.10.7.4-{state}-{kind}"
 
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from conformance.cases.model import Send
+from conformance.catalogue import Catalogue
 from conformance.learn import draw, files
 from conformance.learn.alphabet import Alphabet, Word, word_text
 from conformance.learn.cache import Cache, Flaw
+from conformance.learn.check import Found, as_case, check, invariants, told
 from conformance.learn.learner import Effort, Learned, Progress, check_again, learn
 from conformance.learn.model import Model, numbered
+from conformance.learn.properties import Verdict, verify
 from conformance.learn.query import Asker
 from conformance.targets.asked import Asked, is_address
 from conformance.targets.base import TargetError
@@ -132,10 +135,41 @@ def _facts(asker: Asker, cache: Cache, learned: Learned, flaws: list[Flaw]) -> d
     }
 
 
+@dataclass(slots=True)
+class Checked:
+    """A model held against the RFC."""
+
+    findings: list[Found]
+    verdicts: list[Verdict]
+    invariants: dict[str, Word]
+
+    def lines(self, catalogue: Catalogue) -> list[str]:
+        """One line for each finding, then for each property."""
+        found = [told(finding, catalogue) for finding in self.findings]
+        found += [f"invariant {broken}; word: {word_text(word)}" for broken, word in self.invariants.items()]
+        for verdict in self.verdicts:
+            kept = "kept" if verdict.word is None else f"BROKEN by: {word_text(verdict.word)}"
+            found.append(f"property {verdict.property.name}: {verdict.property.title}: {kept}")
+        return found
+
+
+def checked(asker: Asker, model: Model, catalogue: Catalogue, folder: Path) -> Checked:
+    """Hold a learned model against the event table and the properties; findings become cases in `folder`/cases."""
+    found = Checked(check(asker, model, catalogue), verify(model, asker.alphabet), invariants(asker, model))
+    cases = folder / "cases"
+    cases.mkdir(parents=True, exist_ok=True)
+    for old in cases.glob("*.yaml"):
+        old.unlink()
+    for number, finding in enumerate(found.findings, 1):
+        (cases / f"finding-{number:02}.yaml").write_text(as_case(asker.alphabet, finding), encoding="utf-8")
+    (folder / "findings.txt").write_text("".join(f"{line}\n" for line in found.lines(catalogue)), encoding="utf-8")
+    return found
+
+
 def seeds(alphabet: Alphabet, words: list[Word], most: int = 400) -> list[Word]:
     """The alphabet's own seeds, then the suite's as far as the alphabet can say them, each once."""
     found = dict.fromkeys((*alphabet.seeds, *(word for word in words if len(word) > 2)))
     return list(found)[:most]
 
 
-__all__ = ["Session", "key", "open_asker", "run", "seeds"]
+__all__ = ["Checked", "Session", "checked", "key", "open_asker", "run", "seeds"]
