@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,8 @@ class Effort:
     depth: int = 1
     seed: int = 1
     seeds: Sequence[Word] = ()
+    doubts: Callable[[Model], Iterable[Word]] = lambda model: ()
+    """Words that a hypothesis should be asked for, because what it says of them is hard to believe."""
 
 
 @dataclass(slots=True)
@@ -154,6 +156,7 @@ class _Search:
         effort = self._effort
         yield "seeds", iter(effort.seeds)
         yield "each transition", transition_cover(model)
+        yield "properties", iter(effort.doubts(model))
         yield "random words", self._random(model, effort.words)
         for depth in range(effort.depth + 1):
             yield f"Wp-method, depth {depth}", wp_suite(model, depth)

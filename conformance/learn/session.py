@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from conformance.cases.model import Send
@@ -93,6 +93,7 @@ def run(
         told=lambda: told(cache, progress),
     )
     try:
+        effort = replace(effort, doubts=lambda model: _doubts(model, asker.alphabet))
         learned = learn(cache, asker.alphabet.letters, effort, progress)
         if learned.finished:
             progress.phase = "each transition again"
@@ -109,6 +110,11 @@ def run(
     (folder / "model.dot").write_text(files.to_dot(model), encoding="utf-8")
     (folder / "model.svg").write_text(draw.svg(model), encoding="utf-8")
     return session
+
+
+def _doubts(model: Model, alphabet: Alphabet) -> list[Word]:
+    """What would break a property: rather the hypothesis is wrong."""
+    return [verdict.word for verdict in verify(model, alphabet) if verdict.word is not None]
 
 
 def _facts(asker: Asker, cache: Cache, learned: Learned, flaws: list[Flaw]) -> dict[str, object]:
