@@ -9,6 +9,7 @@ import click
 from conformance import __version__
 from conformance.cli.doctor import doctor
 from conformance.cli.explain import explain
+from conformance.cli.explore import explore
 from conformance.cli.learn import learn
 from conformance.cli.listing import lint, list_cases, schema
 from conformance.cli.run import run
@@ -31,5 +32,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, lint, list_cases, schema, explain, doctor, target, learn):
+for command in (run, lint, list_cases, schema, explain, doctor, target, learn, explore):
     main.add_command(command)

@@ -79,7 +79,7 @@ def _folder(name: str, alphabet: Alphabet, asked: dict[str, Any]) -> Path:
     return (Path(asked["out"]) if asked["out"] else Path("reports") / "learned") / slug
 
 
-def _failures() -> tuple[type[Exception], ...]:
+def failures() -> tuple[type[Exception], ...]:
     """What ends learning with a reason."""
     from conformance.engine.context import Inconclusive
     from conformance.engine.scope import HarnessError
@@ -132,7 +132,7 @@ def _learn(name: str, asked: dict[str, Any]) -> int:
                 lines = checked(asker, session.model, load_catalogue(), folder).lines(load_catalogue())
         finally:
             asker.close()
-    except _failures() as error:
+    except failures() as error:
         fail(str(error), NOT_RUN)
     return _tell(session, folder, lines)
 
@@ -147,7 +147,7 @@ def _diff(first: str, second: str, asked: dict[str, Any]) -> int:
         found = diff.compare(a, b)
     except (ModelError, ValueError) as error:
         fail(str(error), USAGE)
-    except _failures() as error:
+    except failures() as error:
         fail(str(error), NOT_RUN)
     finally:
         for asker in askers:

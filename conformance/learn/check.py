@@ -63,7 +63,7 @@ def check(asker: Asker, model: Model, catalogue: Catalogue) -> list[Found]:
         breach = breaches[-1]
         if breach is None:
             continue
-        if any(_derails(earlier) for earlier in breaches[:-1]):
+        if any(derails(earlier) for earlier in breaches[:-1]):
             continue  # the tester's numbers, and what the RFC says of them, went astray before
         key = (breach.requirement, breach.state, breach.seen, breach.reached, breach.expected)
         if key in found:
@@ -73,7 +73,7 @@ def check(asker: Asker, model: Model, catalogue: Catalogue) -> list[Found]:
     return list(found.values())
 
 
-def _derails(breach: Breach | None) -> bool:
+def derails(breach: Breach | None) -> bool:
     """After it the connection is in another state than the RFC has."""
     return breach is not None and bool(breach.reached)
 
@@ -152,4 +152,4 @@ def told(found: Found, catalogue: Catalogue) -> str:
     return f"{level} {found.breach.requirement}: {found.title()}{known}{more}; word: {word_text(found.word)}"
 
 
-__all__ = ["Found", "as_case", "check", "invariants", "judge_word", "start_of", "told"]
+__all__ = ["Found", "as_case", "check", "derails", "invariants", "judge_word", "start_of", "told"]

@@ -27,6 +27,8 @@ EXPECTED = {
 
 _EVENTS = {"close": "CLOSE", "shutdown": "CLOSE", "exit": "CLOSE", "abort": "ABORT", "connect": "active OPEN"}
 """The application's calls as the RFC's events."""
+_ABORTED_QUIETLY = frozenset({State.CLOSING, State.LAST_ACK, State.TIME_WAIT})
+"""Where an ABORT just deletes the TCB (RFC 9293 section 3.10.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +201,10 @@ class Judge:
                 (row for row in st.OTHER_ROWS if row.kind == "call" and row.on == event and state in row.states), None
             )
             to, action = (row.to, row.action) if row is not None and (done or observed.blocked) else (state, "")
-            if action.startswith("send FIN") and verb in ("close", "exit") and self._unread and _has(observed, RST):
+            if verb in ("close", "exit") and self._unread and _has(observed, RST):
                 nexts.append(State.CLOSED)  # what was not read is lost: SHOULD, RFC 9293 section 3.6.1
                 continue
-            if self._call_fits(observed, action, verb):
+            if self._call_fits(observed, action, verb, state):
                 nexts.append(to)
                 continue
             name = (
@@ -221,13 +223,13 @@ class Judge:
         return bad
 
     @staticmethod
-    def _call_fits(observed: Observed, action: str, verb: str) -> bool:
+    def _call_fits(observed: Observed, action: str, verb: str, state: State) -> bool:
         flags = [segment.flags & ~8 for segment in observed.replies]
         if action.startswith("send FIN"):
             waits = observed.before is not None and observed.before.snd_una != observed.before.snd_nxt
             return _has(observed, FIN) or (waits and not flags)
         if action.startswith("send RST"):
-            return _has(observed, RST)
+            return _has(observed, RST) or (not flags and state in _ABORTED_QUIETLY)
         if action.startswith("send SYN"):
             return flags == [SYN]
         if verb == "send":
