@@ -10,6 +10,7 @@ from conformance import __version__
 from conformance.cli.doctor import doctor
 from conformance.cli.explain import explain
 from conformance.cli.explore import explore
+from conformance.cli.generate import generate
 from conformance.cli.learn import learn
 from conformance.cli.listing import lint, list_cases, schema
 from conformance.cli.run import run
@@ -32,5 +33,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, lint, list_cases, schema, explain, doctor, target, learn, explore):
+for command in (run, lint, list_cases, schema, explain, doctor, target, learn, explore, generate):
     main.add_command(command)

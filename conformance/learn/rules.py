@@ -86,6 +86,14 @@ def _requirement(state: State, sent: Segment, arrival: Arrival, view: View, outc
     return f"RFC9293-3.10.7.4-{state}-{kind}"
 
 
+def requirement_of(
+    state: State, sent: Segment, arrival: Arrival, view: View, outcome: Outcome, catalogue: Catalogue
+) -> str:
+    """The catalogue's entry for what the table says of this segment in this state, or the nearest there is."""
+    name = _requirement(state, sent, arrival, view, outcome)
+    return name if name in catalogue else _nearest(name, catalogue)
+
+
 def _fits(reply: Reply, observed: Observed) -> bool:
     """The reply is what came. What data was free to go then, and a FIN behind it, may have come, too."""
     rest, acked = [], False
@@ -122,6 +130,7 @@ class Judge:
         self._closed = False
         """The application has given the connection up: nobody reads what comes."""
         self._unread = False
+        self._accepted = False
         self._queued = False
         """A connection was established that the application has not accepted: the backlog may be full."""
 
@@ -150,9 +159,7 @@ class Judge:
             if state in st.OWN_FIN_SENT and not observed.fin_sent:
                 arrival = replace(arrival, acks_all=False)  # the FIN waits behind data
             outcomes = st.arrive(state, arrival)
-            requirement = _requirement(state, sent, arrival, view, outcomes[0])
-            if requirement not in self._catalogue:
-                requirement = _nearest(requirement, self._catalogue)
+            requirement = requirement_of(state, sent, arrival, view, outcomes[0], self._catalogue)
             breach = Breach(requirement, state, EXPECTED[outcomes[0].reply], outcomes[0].to, observed.output)
             first = first or breach
             for outcome in outcomes:
@@ -184,7 +191,7 @@ class Judge:
         if not observed.made:
             return None
         if verb == "accept" and done:
-            self._queued = False
+            self._queued, self._accepted = False, True
         if verb == "recv" and done:
             self._unread = False
         event = {
@@ -241,6 +248,8 @@ class Judge:
     def _reached(self, observed: Observed, nexts: list[State], breach: Breach | None) -> Breach | None:
         """The reply is in order; the target's own word tells whether the state is."""
         told = _told(observed)
+        if self._accepted and told is State.CLOSED and State.SYN_RECEIVED in self.states:
+            nexts = [State.CLOSED]  # the listener was closed over it
         self._adopt(observed, nexts)
         if told is None or breach is None or any(_same(told, state) for state in nexts):
             return None
