@@ -10,6 +10,9 @@ from conformance import __version__
 from conformance.cli.baseline import baseline
 from conformance.cli.doctor import doctor
 from conformance.cli.explain import explain
+from conformance.cli.explore import explore
+from conformance.cli.generate import generate
+from conformance.cli.learn import learn
 from conformance.cli.listing import lint, list_cases, schema
 from conformance.cli.report import diff, report
 from conformance.cli.run import run
@@ -32,5 +35,19 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, lint, list_cases, schema, explain, doctor, target, report, diff, baseline):
+for command in (
+    run,
+    lint,
+    list_cases,
+    schema,
+    explain,
+    doctor,
+    target,
+    report,
+    diff,
+    baseline,
+    learn,
+    explore,
+    generate,
+):
     main.add_command(command)

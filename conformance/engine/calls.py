@@ -30,7 +30,7 @@ def call(run: Run, step: Call) -> Awaitable[None] | None:
     """Make the call; unless it is left pending, judge its outcome, which may have to be awaited."""
     conn = run.conn(step.conn)
     run.begin_run(step)
-    outcome = _start(run, conn, step)
+    outcome = start(run, conn, step)
     run.base = run.clock.now()
     run.acted = True
     if isinstance(outcome, Outcome):
@@ -71,7 +71,7 @@ async def once(run: Run, step: Step) -> Outcome:
         return await _wait(run, step, entry[0], entry[2])
     assert isinstance(step, Call)
     run.begin_run(step)
-    outcome = _start(run, run.conn(step.conn), step)
+    outcome = start(run, run.conn(step.conn), step)
     run.base = run.clock.now()
     run.acted = True
     return outcome if isinstance(outcome, Outcome) else await _wait(run, step, outcome, run.base)
@@ -127,7 +127,8 @@ async def _wait(run: Run, step: Awaited, pending: Any, began: int) -> Outcome:
     return outcome  # type: ignore[no-any-return]
 
 
-def _start(run: Run, conn: Conn, step: Call) -> Any:
+def start(run: Run, conn: Conn, step: Call) -> Any:
+    """Make the call: an Outcome, or a Pending. Raises Unsupported, HarnessError."""
     verb = step.verb
     if verb not in run.target.capabilities.verbs:
         raise Unsupported(f"the target's agent has no verb {verb!r}")
@@ -220,7 +221,7 @@ def _judge(run: Run, conn: Conn, step: Awaited, made: Call, outcome: Outcome) ->
     if step.raises and step.returns is None:
         raise run.fail(step, "the call should have failed", expected=_wanted(step), seen=_seen(outcome))
     if made.verb == "accept":
-        _adopt(run, outcome)
+        adopt(run, outcome)
     elif made.verb == "recv" and isinstance(outcome.value, bytes):
         return _judge_octets(run, conn, step, made, outcome.value)
     elif made.verb not in _RETURNS_NOTHING and step.returns not in (None, "any", "ok"):
@@ -239,7 +240,7 @@ def _judge_value(run: Run, step: Awaited, outcome: Outcome) -> None:
         raise run.fail(step, "the call returned something else", expected=_wanted(step), seen=_seen(outcome))
 
 
-def _adopt(run: Run, outcome: Outcome) -> None:
+def adopt(run: Run, outcome: Outcome) -> None:
     """Give an accepted socket to the connection whose tester endpoint it has."""
     value: Any = outcome.value
     sock, address, port = value
@@ -300,4 +301,4 @@ def seconds(value: Any, run: Run, conn: Conn) -> float:
     return amount * conn.last_gap
 
 
-__all__ = ["call", "result", "seconds"]
+__all__ = ["adopt", "call", "result", "seconds", "start"]

@@ -1,0 +1,200 @@
+"""What a target has said to words so far: asked once, kept in a file, and held against what it says later.
+
+A target that answers the same word differently is a finding here (`Flaw`), not an end: the word is asked again, and
+what it answers most often counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from conformance.learn.alphabet import Word, parse_word, word_text
+
+Output = tuple[str, ...]
+AGAIN = 6
+"""How often a word is asked again when its answers differ."""
+
+
+class ChangedError(Exception):
+    """What was believed of a word turned out to be its rarer answer: what was built on it must be built anew."""
+
+
+class LimitError(Exception):
+    """As many queries as were allowed have been asked."""
+
+
+class ResumeError(Exception):
+    """The file of queries is another target's, or no such file."""
+
+
+@dataclass(slots=True)
+class Flaw:
+    """A word that was answered in more than one way: by output of its last input, how often."""
+
+    word: Word
+    answers: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _Node:
+    output: str = ""
+    children: dict[str, _Node] = field(default_factory=dict)
+
+
+class Cache:
+    """Asks by `ask` what is not known yet. With a `path` all is kept there, and read from there first.
+
+    `key` says whose answers they are. Raises ResumeError, OSError.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[Word], Output],
+        *,
+        path: Path | None = None,
+        key: str = "",
+        limit: int | None = None,
+        told: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ask, self._limit, self._told = ask, limit, told
+        self._root = _Node()
+        self.queries = self.steps = self.hits = self.resumed = 0
+        self.flaws: dict[Word, Flaw] = {}
+        self._file: TextIO | None = None
+        if path is not None:
+            if path.exists() and path.stat().st_size:
+                self._resume(path, key)
+                self._file = path.open("a", encoding="utf-8")
+            else:
+                self._file = path.open("w", encoding="utf-8")
+                self._file.write(json.dumps({"queries": 1, "of": key}) + "\n")
+
+    def _resume(self, path: Path, key: str) -> None:
+        with path.open(encoding="utf-8") as lines:
+            try:
+                head = json.loads(next(lines, ""))
+                of = head["of"] if head["queries"] == 1 else None
+            except (ValueError, KeyError, TypeError):
+                raise ResumeError(f"{path} is no file of queries") from None
+            if of != key:
+                raise ResumeError(f"{path} has the answers of {of!r}, not of {key!r}: give another --out, or remove it")
+            for line in lines:
+                with contextlib.suppress(ValueError, KeyError):  # the last line may have been cut off
+                    said = json.loads(line)
+                    self._put(parse_word(said["in"]), tuple(said["out"]))
+                    self.resumed += 1
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def known(self, word: Word) -> Output | None:
+        """What was said to this word, or None."""
+        node, outputs = self._root, []
+        for letter in word:
+            child = node.children.get(letter)
+            if child is None:
+                return None
+            outputs.append(child.output)
+            node = child
+        return tuple(outputs)
+
+    def words(self) -> Iterator[tuple[Word, Output]]:
+        """Every longest word that was asked, and what it drew."""
+        stack: list[tuple[_Node, Word, Output]] = [(self._root, (), ())]
+        while stack:
+            node, word, outputs = stack.pop()
+            if not node.children and word:
+                yield word, outputs
+            for letter, child in node.children.items():
+                stack.append((child, (*word, letter), (*outputs, child.output)))
+
+    def ask(self, word: Word) -> Output:
+        """What the word draws. Raises ChangedError, LimitError, and what asking raises."""
+        known = self.known(word)
+        if known is not None:
+            self.hits += 1
+            return known
+        return self.confirm(word)
+
+    def confirm(self, word: Word) -> Output:
+        """Ask the target, known or not. Raises as `ask`."""
+        said = self._query(word)
+        at = self._conflict(word, said)
+        if at is None:
+            self._put(word, said)
+            self._write(word, said)
+            return said
+        return self._settle(word, at, said)
+
+    def _query(self, word: Word) -> Output:
+        if self._limit is not None and self.queries >= self._limit:
+            raise LimitError(f"{self._limit} queries were asked")
+        self.queries += 1
+        self.steps += len(word)
+        said = self._ask(word)
+        self._told()
+        return said
+
+    def _conflict(self, word: Word, said: Output) -> int | None:
+        node = self._root
+        for index, letter in enumerate(word):
+            child = node.children.get(letter)
+            if child is None:
+                return None
+            if child.output != said[index]:
+                return index
+            node = child
+        return None
+
+    def _settle(self, word: Word, at: int, said: Output) -> Output:
+        """Find out which answer is the usual one."""
+        part = word[: at + 1]
+        known = self.known(part)
+        assert known is not None
+        flaw = self.flaws.setdefault(part, Flaw(part))
+        answers: Counter[Output] = Counter([known, said[: at + 1]])
+        for _ in range(AGAIN):
+            answers[self._query(part)] += 1
+        flaw.answers.update({output[-1]: count for output, count in answers.items()})
+        usual = answers.most_common(1)[0][0]
+        if usual != known:
+            differing = next(i for i, (a, b) in enumerate(zip(usual, known, strict=True)) if a != b)
+            self._forget(word[: differing + 1])
+            self._put(part, usual)
+            self._write(part, usual)
+            raise ChangedError(word_text(part))
+        for _ in range(AGAIN):
+            again = self._query(word)
+            if self._conflict(word, again) is None:
+                self._put(word, again)
+                self._write(word, again)
+                return again
+        raise ChangedError(word_text(word))
+
+    def _forget(self, word: Word) -> None:
+        node = self._root
+        for letter in word[:-1]:
+            node = node.children[letter]
+        node.children.pop(word[-1], None)
+
+    def _put(self, word: Word, said: Output) -> None:
+        node = self._root
+        for letter, output in zip(word, said, strict=True):
+            child = node.children.get(letter)
+            if child is None or child.output != output:
+                child = node.children[letter] = _Node(output)
+            node = child
+
+    def _write(self, word: Word, said: Output) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps({"in": word_text(word), "out": said}) + "\n")
+            self._file.flush()

@@ -1,0 +1,199 @@
+"""Learns a machine by asking words: AALpy's KV algorithm, and our own search for counterexamples.
+
+Knows nothing of TCP. What ends it is told by `Learned.proof`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from conformance.learn.alphabet import Word
+from conformance.learn.cache import Cache, ChangedError, LimitError
+from conformance.learn.model import Model, transition_cover, wp_suite
+
+RESTARTS = 40
+_LENGTHS = (3, 15)
+
+
+class NotInstalledError(Exception):
+    """The learning library is not there."""
+
+
+@dataclass(slots=True)
+class Effort:
+    """How hard counterexamples are looked for: random words, and the Wp-method's depth."""
+
+    words: int = 1000
+    depth: int = 1
+    seed: int = 1
+    seeds: Sequence[Word] = ()
+    doubts: Callable[[Model], Iterable[Word]] = lambda model: ()
+    """Words that a hypothesis should be asked for, because what it says of them is hard to believe."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far it is; `phase` in words."""
+
+    phase: str = "begins"
+    states: int = 1
+    began: float = field(default_factory=time.monotonic)
+
+
+@dataclass(slots=True)
+class Learned:
+    """A machine and how it was come by."""
+
+    model: Model
+    finished: bool
+    proof: str
+    rounds: int
+    seconds: float
+    sources: dict[str, int] = field(default_factory=dict)
+    """How many counterexamples came from where."""
+
+
+def learn(
+    cache: Cache,
+    letters: Sequence[str],
+    effort: Effort,
+    progress: Progress | None = None,
+    on_hypothesis: Callable[[Model], None] = lambda model: None,
+) -> Learned:
+    """Learn the machine that `cache` asks. Raises NotInstalledError, and what asking raises."""
+    try:
+        from aalpy.base import SUL, Oracle
+        from aalpy.learning_algs import run_KV
+    except ImportError:
+        raise NotInstalledError("learning needs AALpy: pip install aalpy") from None
+
+    told = progress = progress or Progress()
+    search = _Search(cache, tuple(letters), effort, progress)
+
+    class Asked(SUL):  # type: ignore[misc]
+        """The cache as AALpy wants it."""
+
+        def pre(self) -> None: ...
+        def post(self) -> None: ...
+        def step(self, letter: Any) -> Any:
+            raise NotImplementedError
+
+        def query(self, word: tuple[str, ...]) -> list[str]:
+            return list(cache.ask(tuple(word)))
+
+    class Searched(Oracle):  # type: ignore[misc]
+        """Our search as AALpy wants it."""
+
+        def find_cex(self, hypothesis: Any) -> Word | None:
+            model = _converted(hypothesis, letters)
+            search.model = model
+            told.states = len(model)
+            on_hypothesis(model)
+            return search.counterexample(model)
+
+    finished, proof = False, ""
+    for attempt in range(RESTARTS + 1):
+        sul = Asked()
+        try:
+            machine = run_KV(
+                list(letters), sul, Searched(list(letters), sul), "mealy", cache_and_non_det_check=False, print_level=0
+            )
+        except ChangedError as change:
+            proof = f"the target answers one way and another: {change}"
+            if attempt == RESTARTS:
+                break
+            continue
+        except (LimitError, KeyboardInterrupt) as limit:
+            proof = f"not finished: {limit or 'ended by Ctrl-C'}"
+            break
+        search.model = _converted(machine, letters)
+        finished = True
+        count = len(search.model)
+        proof = (
+            f"correct if the stack has at most {count}+{effort.depth} states over this alphabet"
+            f" ({effort.words} random words found nothing more, either)"
+        )
+        break
+    model = search.model.ordered()
+    progress.states = len(model)
+    return Learned(model, finished, proof, search.rounds, time.monotonic() - progress.began, search.sources)
+
+
+class _Search:
+    """Looks for words to which the target and a hypothesis answer differently."""
+
+    def __init__(self, cache: Cache, letters: tuple[str, ...], effort: Effort, progress: Progress) -> None:
+        self._cache, self._letters, self._effort, self._progress = cache, letters, effort, progress
+        self.rounds = 0
+        self.sources: dict[str, int] = {}
+        self.model = Model(letters, [dict.fromkeys(letters, ("?", 0))])
+
+    def counterexample(self, model: Model) -> Word | None:
+        """A shortest prefix of some word that the model gets wrong, or None."""
+        self.rounds += 1
+        for word, said in self._cache.words():
+            found = _wrong(model, word, said)
+            if found is not None:
+                return self._found("earlier answers", found)
+        for phase, words in self._phases(model):
+            self._progress.phase = phase
+            for word in words:
+                found = _wrong(model, word, self._cache.ask(word))
+                if found is not None:
+                    return self._found(phase, found)
+        return None
+
+    def _found(self, phase: str, word: Word) -> Word:
+        self.sources[phase] = self.sources.get(phase, 0) + 1
+        self._progress.phase = "refining"
+        return word
+
+    def _phases(self, model: Model) -> Iterator[tuple[str, Iterator[Word]]]:
+        effort = self._effort
+        yield "seeds", iter(effort.seeds)
+        yield "each transition", transition_cover(model)
+        yield "properties", iter(effort.doubts(model))
+        yield "random words", self._random(model, effort.words)
+        for depth in range(effort.depth + 1):
+            yield f"Wp-method, depth {depth}", wp_suite(model, depth)
+
+    def _random(self, model: Model, count: int) -> Iterator[Word]:
+        """Words that begin at a state drawn at random, so that deep states get as many as shallow ones."""
+        draw = random.Random(self._effort.seed)
+        access = model.access()
+        for _ in range(count):
+            length = draw.randint(*_LENGTHS)
+            yield (*draw.choice(access), *(draw.choice(self._letters) for _ in range(length)))
+
+
+def _wrong(model: Model, word: Word, said: tuple[str, ...]) -> Word | None:
+    state = 0
+    for index, letter in enumerate(word):
+        output, state = model.edges[state][letter]
+        if output != said[index]:
+            return word[: index + 1]
+    return None
+
+
+def _converted(machine: Any, letters: Sequence[str]) -> Model:
+    """AALpy's machine as ours, the initial state first."""
+    states = [machine.initial_state, *(state for state in machine.states if state is not machine.initial_state)]
+    place = {id(state): index for index, state in enumerate(states)}
+    edges = [{i: (state.output_fun[i], place[id(state.transitions[i])]) for i in letters} for state in states]
+    return Model(tuple(letters), edges).ordered()
+
+
+def check_again(cache: Cache, model: Model) -> int:
+    """Ask each transition of a learned model once more; what differs becomes a flaw. Returns how many were asked."""
+    count = 0
+    for word in transition_cover(model):
+        try:
+            cache.confirm(word)
+        except (ChangedError, LimitError):
+            continue
+        count += 1
+    return count

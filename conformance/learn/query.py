@@ -1,0 +1,294 @@
+"""Puts a word into a fresh connection of a target and says what each input drew: the system under learning.
+
+Everything is done by the engine's own parts: its variables, its crafted segments, its calls, its proof of silence.
+What a stack repeats by a timer is no answer and left out; a query that took so long that timers may have fired is
+done again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from conformance.cases.model import Call, Send, StateIs
+from conformance.engine.acting import begin
+from conformance.engine.calls import adopt, start
+from conformance.engine.clock import Clock, RealClock, VirtualClock, VirtualLoop
+from conformance.engine.context import SETTLE, Inconclusive, Run, StepFailed, Unsupported
+from conformance.engine.naming import inquire
+from conformance.engine.scope import Conn, HarnessError
+from conformance.learn.alphabet import Alphabet, Word
+from conformance.learn.naming import joined, outcome_text, reply_text
+from conformance.targets.base import Outcome, StackDied, Target
+from conformance.tcp.invariants import violation
+from conformance.tcp.recognise import own_accord
+from conformance.tcp.segment import ACK, RST, SYN, Segment
+from conformance.tcp.states import State, View
+
+Output = tuple[str, ...]
+LATE = 0.12
+"""Seconds of a query in real time from which on a retransmission timer may have fired (the shortest known is 0.2)."""
+ATTEMPTS = 8
+MARGIN = 0.02
+"""Seconds beyond the interval at which a stack limits its challenge ACKs: at its very end either may happen."""
+DIED = "the stack died"
+NO_SOCKET = "no socket"
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Observed:
+    """One input and all that it drew."""
+
+    letter: str
+    sent: Segment | None = None
+    before: View | None = None
+    """The target's variables before it was sent."""
+    fin_sent: bool = False
+    """It had sent a FIN before."""
+    made: bool = True
+    """The call could be made: the application had a socket."""
+    replies: list[Segment] = field(default_factory=list)
+    at: list[tuple[int, int]] = field(default_factory=list)
+    """snd.nxt and rcv.nxt when each reply came."""
+    outcomes: list[tuple[str, Outcome]] = field(default_factory=list)
+    """Calls that ended, this input's own first."""
+    blocked: bool = False
+    broken: str = ""
+    """An invariant that a reply breaks, and its requirement."""
+    parts: list[str] = field(default_factory=list)
+    oracle: str | None = None
+
+    @property
+    def output(self) -> str:
+        """What is learned."""
+        return joined(self.parts)
+
+
+class Asker:
+    """Runs words on one target, in its own time. `close` it after use; it closes the target."""
+
+    def __init__(self, target: Target, alphabet: Alphabet, version: int = 4) -> None:
+        self.target, self.alphabet = target, alphabet
+        keeper = target.time
+        self._clock: Clock = RealClock() if keeper is None else VirtualClock(keeper)
+        self._loop: asyncio.AbstractEventLoop = asyncio.new_event_loop() if keeper is None else VirtualLoop(keeper)
+        self._variation = alphabet.variation(version)
+        self.queries = self.steps = self.repeated = 0
+        self._loop.run_until_complete(self._begin())
+
+    async def _begin(self) -> None:
+        self.target.wire.watch()
+
+    def close(self) -> None:
+        """Close the target; safe to call twice."""
+        if not self._loop.is_closed():
+            self._loop.run_until_complete(self._end())
+            self._loop.close()
+
+    async def _end(self) -> None:
+        self.target.wire.unwatch()
+        self.target.close()
+
+    def ask(self, word: Word) -> Output:
+        """What each input of the word drew. Raises Inconclusive when no attempt was undisturbed."""
+        return tuple(observed.output for observed in self.watch(word))
+
+    def watch(self, word: Word, *, oracle: bool = False) -> list[Observed]:
+        """The same with all that was seen; with `oracle` the target's own word on its state after each input.
+
+        Raises Inconclusive when no attempt was undisturbed.
+        """
+        return self._undisturbed(lambda: self._run(word, oracle=oracle))[0]
+
+    def name(self, word: Word) -> str:
+        """The state that the target is in after a word: by its own word where it has one, else told from replies."""
+        found = self._undisturbed(lambda: self._run(word, name=True))[1]
+        return found or "?"
+
+    def _undisturbed(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        last = "too late"
+        for _ in range(ATTEMPTS):
+            began = self._clock.now()
+            lost = self.target.wire.counters().get("dropped", 0)
+            try:
+                found = self._loop.run_until_complete(_awaited(attempt()))
+            except Inconclusive as problem:
+                last = str(problem)
+                self.repeated += 1
+                continue
+            took = (self._clock.now() - began) / 1e9
+            if (self.target.time is not None or took < LATE) and self.target.wire.counters().get("dropped", 0) == lost:
+                return found
+            self.repeated += 1
+        raise Inconclusive(f"a query was disturbed {ATTEMPTS} times: {last}")
+
+    async def _run(self, word: Word, *, oracle: bool = False, name: bool = False) -> tuple[list[Observed], str]:
+        run = Run(self._variation, self.target, self._clock)
+        if run.pace.challenge_interval:
+            run.pace.challenge_interval += MARGIN
+        self.queries += 1
+        found: list[Observed] = []
+        named = ""
+        try:
+            conn = run.conn("main")
+            try:
+                for step in self.alphabet.setup:
+                    rest = begin(run, step)
+                    if rest is not None:
+                        await rest
+            except StepFailed as failure:
+                raise HarnessError(f"the alphabet's setup does not work here: {failure}") from failure
+            await run.prove()
+            _take_all(run, conn, Observed(""))
+            waiting: list[tuple[str, Any]] = []
+            for letter in word:
+                self.steps += 1
+                observed = Observed(letter)
+                found.append(observed)
+                try:
+                    await _input(run, conn, self.alphabet, observed, waiting)
+                    if oracle and self.target.oracle is not None:
+                        observed.oracle = self.target.oracle.state(conn.pair)
+                except StackDied:
+                    observed.parts.append(DIED)
+                    found += [Observed(rest, parts=[DIED]) for rest in word[len(found) :]]
+                    return found, "DEAD"
+            if name:
+                named = await self._named(run, conn)
+        finally:
+            run.close()
+        return found, named
+
+    async def _named(self, run: Run, conn: Conn) -> str:
+        if self.target.oracle is not None:
+            return str(self.target.oracle.state(conn.pair))
+        step = StateIs(state=State.ESTABLISHED, place=self._place(), text="state")
+        run.steps.append(step)
+        try:
+            conclusion = await inquire(run, conn, step)
+        except StepFailed:
+            return "?"
+        return " or ".join(sorted(map(str, conclusion.possible)))
+
+    def _place(self) -> Any:
+        from conformance.cases.model import Place
+
+        return Place(self.alphabet.name, 1, 1)
+
+
+async def _awaited(work: Awaitable[T]) -> T:
+    return await work
+
+
+async def _input(run: Run, conn: Conn, alphabet: Alphabet, observed: Observed, waiting: list[tuple[str, Any]]) -> None:
+    """One input, and all that it draws. Raises StackDied, Inconclusive."""
+    step, then = alphabet.inputs[observed.letter], alphabet.then.get(observed.letter, ())
+    observed.before, observed.fin_sent = conn.tcb.view(), conn.tcb.fin_seq is not None
+    call: Any = None
+    if isinstance(step, Send):
+        await _rest(run, conn)
+        rest = begin(run, step)
+        if rest is not None:
+            await rest
+        observed.sent = conn.last_sent
+    else:
+        call = _call(run, conn, step)
+    followed = () if call is None or _failed(call) else then
+    for more in followed:
+        _call(run, conn, more)
+        if more.on_listener and more.verb == "close":
+            run.listener = None
+    await run.prove()
+    if run.delayed and conn.tcb.owed and not conn.queue:
+        await run.arrival(conn, run.clock.now() + round((SETTLE + run.pace.slack) * 1e9))
+    if isinstance(step, Call):
+        _ended(run, conn, step, call, observed, waiting)
+    for entry in list(waiting):
+        outcome = entry[1].poll()
+        if outcome is not None:
+            waiting.remove(entry)
+            observed.outcomes.append((entry[0], outcome))
+            observed.parts.append(outcome_text(entry[0], outcome))
+    _take_all(run, conn, observed)
+
+
+async def _rest(run: Run, conn: Conn) -> None:
+    """Where a stack limits its bare ACKs, let the interval since the last one pass, whatever it was an answer to."""
+    interval, last = run.pace.challenge_interval, conn.last_seen
+    if not interval or last is None or last.flags != ACK or last.payload:
+        return
+    left = interval - (run.clock.now() - last.time) / 1e9
+    if left > 0:
+        await run.sleep(left)
+        _take_all(run, conn, Observed(""))  # a timer's doing, no answer
+
+
+def _failed(call: Any) -> bool:
+    """It did not succeed, or not yet."""
+    outcome = call if isinstance(call, Outcome) else call.poll()
+    return outcome is None or outcome.error is not None
+
+
+def _call(run: Run, conn: Conn, step: Call) -> Any:
+    """Make the call: what came of it, or None where the application has no socket to make it on."""
+    has_own = step.verb in ("listen", "accept", "connect") or step.on_listener
+    if not has_own and conn.socket is None:
+        return None
+    if (step.verb == "accept" or step.on_listener) and run.listener is None and step.verb != "listen":
+        return None
+    if step.verb == "connect" and conn.socket is not None:
+        return Outcome(error="EISCONN")
+    run.begin_run(step)
+    run.steps.append(step)
+    try:
+        return start(run, conn, step)
+    except Unsupported as problem:
+        raise HarnessError(str(problem)) from problem
+    finally:
+        run.base, run.acted = run.clock.now(), True
+
+
+def _ended(run: Run, conn: Conn, step: Call, call: Any, observed: Observed, waiting: list[tuple[str, Any]]) -> None:
+    if call is None:
+        observed.made = False
+        observed.parts.append(NO_SOCKET)
+        return
+    outcome = call if isinstance(call, Outcome) else call.poll()
+    if outcome is None:
+        observed.blocked = True
+        observed.parts.append(f"{step.verb} blocks")
+        if step.verb == "connect":
+            waiting.append((step.verb, call))
+        else:
+            call.cancel()
+        return
+    observed.outcomes.append((step.verb, outcome))
+    observed.parts.append(outcome_text(step.verb, outcome))
+    if step.verb == "accept" and outcome.error is None:
+        conn.socket = None
+        adopt(run, outcome)
+    elif step.verb in ("close", "abort", "exit"):
+        conn.socket = None
+
+
+def _take_all(run: Run, conn: Conn, observed: Observed) -> None:
+    """Take in all that came; due retransmissions are a timer's, not an answer."""
+    run.pump()
+    run.in_run = False
+    while conn.queue:
+        segment = conn.queue.popleft()
+        if own_accord(segment, conn.tcb) != "a due retransmission":
+            broken = violation(segment, conn.tcb, conn.highest)
+            if broken is not None and not observed.broken:
+                observed.broken = f"{broken.requirement}: {broken.message}"
+            observed.parts.append(reply_text(segment, conn))
+            observed.replies.append(segment)
+            observed.at.append((conn.tcb.snd_nxt, conn.tcb.rcv_nxt))
+        conn.tcb.seen(segment)
+        conn.last_seen = segment
+
+
+__all__ = ["ACK", "DIED", "NO_SOCKET", "RST", "SYN", "Asker", "Observed", "Output", "Sequence"]

@@ -1,0 +1,181 @@
+"""One learning run from a target's name to files: opened, calibrated, learned, asked again, named, written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from conformance.cases.model import Send
+from conformance.catalogue import Catalogue
+from conformance.learn import draw, files
+from conformance.learn.alphabet import Alphabet, Word, word_text
+from conformance.learn.cache import Cache, Flaw
+from conformance.learn.check import Found, as_case, check, invariants, told
+from conformance.learn.learner import Effort, Learned, Progress, check_again, learn
+from conformance.learn.model import Model, numbered
+from conformance.learn.properties import Verdict, verify
+from conformance.learn.query import Asker
+from conformance.targets.asked import Asked, is_address
+from conformance.targets.base import TargetError
+from conformance.targets.opening import opener
+
+_UNTHROTTLED = {"tcp_invalid_ratelimit": "0"}
+"""Where a setting can do it, challenge ACKs are not limited: what was answered must not depend on what was before."""
+
+
+def open_asker(name: str, alphabet: Alphabet, *, version: int = 4, sysctls: Mapping[str, str] | None = None) -> Asker:
+    """A target ready to be asked. Raises TargetError: it can't be had, or silence can't be proven on its path."""
+    if is_address(name):
+        raise TargetError(
+            f"{name}: no host can be learned: each query needs a fresh start and a path that loses nothing"
+        )
+    own = name.split(":", maxsplit=1)[0] == "linux"
+    wanted = {**_UNTHROTTLED, **(sysctls or {})} if own else dict(sysctls or {})
+    target = opener(Asked(target=name, sysctls=wanted))({})
+    try:
+        if not target.calibration.barrier_sound:
+            raise TargetError(f"{name}: silence can't be proven on this path, and waiting for it would take hours")
+        lacking = alphabet.verbs - target.capabilities.verbs
+        if lacking:
+            raise TargetError(f"{name}: its agent lacks {', '.join(sorted(lacking))}, which {alphabet.name} needs")
+        if version not in target.capabilities.ip:
+            raise TargetError(f"{name} has no IPv{version}")
+    except TargetError:
+        target.close()
+        raise
+    return Asker(target, alphabet, version)
+
+
+def key(asker: Asker, sysctls: Mapping[str, str]) -> str:
+    """Whose answers these are: the stack, its settings, the alphabet."""
+    alphabet = asker.alphabet
+    said = [str(step.line) if isinstance(step, Send) else step.text for step in alphabet.inputs.values()]
+    said += [step.text for step in alphabet.setup] + list(alphabet.letters)
+    digest = hashlib.sha256("\n".join(said).encode()).hexdigest()[:8]
+    settings = ",".join(f"{name}={value}" for name, value in sorted(sysctls.items()))
+    kernel = str(asker.target.describe().get("kernel", ""))
+    return f"{asker.target.name} ({kernel}{'; ' + settings if settings else ''}), {alphabet.name} {digest}"
+
+
+@dataclass(slots=True)
+class Session:
+    """What came of it."""
+
+    learned: Learned
+    flaws: list[Flaw]
+    facts: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Model:
+        """The learned machine, its states named."""
+        return self.learned.model
+
+
+def run(
+    asker: Asker,
+    folder: Path,
+    effort: Effort,
+    *,
+    sysctls: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    told: Callable[[Cache, Progress], None] = lambda cache, progress: None,
+) -> Session:
+    """Learn, ask each transition once more, name the states, write all to `folder`. Raises as `learn`, ResumeError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = Progress()
+    cache = Cache(
+        asker.ask,
+        path=folder / "queries.jsonl",
+        key=key(asker, sysctls or {}),
+        limit=limit,
+        told=lambda: told(cache, progress),
+    )
+    try:
+        effort = replace(effort, doubts=lambda model: _doubts(model, asker.alphabet))
+        learned = learn(cache, asker.alphabet.letters, effort, progress)
+        if learned.finished:
+            progress.phase = "each transition again"
+            check_again(cache, learned.model)
+    finally:
+        cache.close()
+    model = learned.model
+    progress.phase = "naming states"
+    model.names = numbered([asker.name(word) for word in model.access()])
+    flaws = list(cache.flaws.values())
+    model.facts = _facts(asker, cache, learned, flaws)
+    session = Session(learned, flaws, model.facts)
+    (folder / "model.json").write_text(files.to_json(model), encoding="utf-8")
+    (folder / "model.dot").write_text(files.to_dot(model), encoding="utf-8")
+    (folder / "model.svg").write_text(draw.svg(model), encoding="utf-8")
+    return session
+
+
+def _doubts(model: Model, alphabet: Alphabet) -> list[Word]:
+    """What would break a property: rather the hypothesis is wrong."""
+    return [verdict.word for verdict in verify(model, alphabet) if verdict.word is not None]
+
+
+def _facts(asker: Asker, cache: Cache, learned: Learned, flaws: list[Flaw]) -> dict[str, object]:
+    seconds = learned.seconds
+    return {
+        "target": asker.target.name,
+        "kernel": str(asker.target.describe().get("kernel", "")),
+        "alphabet": asker.alphabet.name,
+        "finished": learned.finished,
+        "proof": learned.proof,
+        "statistics": {
+            "states": len(learned.model),
+            "inputs": len(asker.alphabet.letters),
+            "queries": cache.queries,
+            "steps": cache.steps,
+            "resumed": cache.resumed,
+            "repeated": asker.repeated,
+            "rounds": learned.rounds,
+            "seconds": round(seconds, 2),
+            "microseconds_a_step": round(seconds * 1e6 / cache.steps, 1) if cache.steps else 0,
+            "counterexamples": learned.sources,
+        },
+        "nondeterminism": [{"word": word_text(flaw.word), "answers": dict(flaw.answers)} for flaw in flaws],
+    }
+
+
+@dataclass(slots=True)
+class Checked:
+    """A model held against the RFC."""
+
+    findings: list[Found]
+    verdicts: list[Verdict]
+    invariants: dict[str, Word]
+
+    def lines(self, catalogue: Catalogue) -> list[str]:
+        """One line for each finding, then for each property."""
+        found = [told(finding, catalogue) for finding in self.findings]
+        found += [f"invariant {broken}; word: {word_text(word)}" for broken, word in self.invariants.items()]
+        for verdict in self.verdicts:
+            kept = "kept" if verdict.word is None else f"BROKEN by: {word_text(verdict.word)}"
+            found.append(f"property {verdict.property.name}: {verdict.property.title}: {kept}")
+        return found
+
+
+def checked(asker: Asker, model: Model, catalogue: Catalogue, folder: Path) -> Checked:
+    """Hold a learned model against the event table and the properties; findings become cases in `folder`/cases."""
+    found = Checked(check(asker, model, catalogue), verify(model, asker.alphabet), invariants(asker, model))
+    cases = folder / "cases"
+    cases.mkdir(parents=True, exist_ok=True)
+    for old in cases.glob("*.yaml"):
+        old.unlink()
+    for number, finding in enumerate(found.findings, 1):
+        (cases / f"finding-{number:02}.yaml").write_text(as_case(asker.alphabet, finding), encoding="utf-8")
+    (folder / "findings.txt").write_text("".join(f"{line}\n" for line in found.lines(catalogue)), encoding="utf-8")
+    return found
+
+
+def seeds(alphabet: Alphabet, words: list[Word], most: int = 400) -> list[Word]:
+    """The alphabet's own seeds, then the suite's as far as the alphabet can say them, each once."""
+    found = dict.fromkeys((*alphabet.seeds, *(word for word in words if len(word) > 2)))
+    return list(found)[:most]
+
+
+__all__ = ["Checked", "Session", "checked", "key", "open_asker", "run", "seeds"]

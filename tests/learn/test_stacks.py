@@ -1,0 +1,62 @@
+"""Real stacks are learned, and what they say is what was learned of them."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from conformance.learn import files
+from conformance.learn.alphabet import builtin, load
+from conformance.learn.learner import Effort
+from conformance.learn.session import open_asker, run
+from conformance.targets.base import TargetError
+
+pytest.importorskip("aalpy")
+
+
+def asker_of(name, alphabet):
+    try:
+        return open_asker(name, load(alphabet))
+    except TargetError as problem:
+        pytest.skip(str(problem))
+
+
+@pytest.mark.parametrize("name", ["lwip", "linux"])
+def test_a_stack_is_learned_and_its_model_foretells_it(name, tmp_path):
+    asker = asker_of(name, "flags")
+    try:
+        session = run(asker, tmp_path, Effort(words=100, depth=0, seeds=asker.alphabet.seeds))
+        model = session.model
+        assert session.learned.finished
+        assert not session.flaws
+        assert model.names[0] == "LISTEN"
+        assert {"SYN-RECEIVED", "ESTABLISHED", "CLOSE-WAIT"} <= set(model.names)
+        draw = random.Random(7)
+        for _ in range(50):
+            word = tuple(draw.choice(model.letters) for _ in range(12))
+            assert asker.ask(word) == model.run(word)[0]
+    finally:
+        asker.close()
+    assert files.read(tmp_path / "model.json").edges == files.read(tmp_path / "model.dot").edges == model.edges
+    assert (tmp_path / "model.svg").read_text().startswith("<svg")
+    assert json.loads((tmp_path / "model.json").read_text())["target"] == name
+
+
+@pytest.mark.parametrize("alphabet", builtin())
+def test_every_alphabet_works_and_repeats(alphabet):
+    asker = asker_of("lwip", alphabet)
+    try:
+        assert asker.alphabet.seeds
+        for word in asker.alphabet.seeds:
+            said = asker.ask(word)
+            assert len(said) == len(word)
+            assert asker.ask(word) == said
+    finally:
+        asker.close()
+
+
+def test_a_host_is_refused():
+    with pytest.raises(TargetError, match="no host can be learned"):
+        open_asker("192.0.2.1", load("flags"))
