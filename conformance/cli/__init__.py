@@ -7,6 +7,7 @@ import sys
 import click
 
 from conformance import __version__
+from conformance.cli.coverage import coverage
 from conformance.cli.doctor import doctor
 from conformance.cli.explain import explain
 from conformance.cli.listing import lint, list_cases, schema
@@ -30,5 +31,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, lint, list_cases, schema, explain, doctor, target):
+for command in (run, lint, list_cases, coverage, schema, explain, doctor, target):
     main.add_command(command)

@@ -33,7 +33,8 @@ class Row:
     only: str | None = None
     skip: int = 0
     variation: str = ""
-    requirement: str | None = None
+    requirement: str | list[str] | None = None
+    """What the mutation breaks, where the step names more than that."""
 
     def __str__(self) -> str:
         return f"{self.case} | {self.step} | {self.alter}"
@@ -109,9 +110,19 @@ def verdict_on(row: Row, result: Result, mutation: Mutation, step: m.Step, varia
     inner = {inner.text for inner in _within(step)} | {step.text}
     if finding.yaml not in inner:
         return f"another step failed: {finding.yaml!r} instead of {step.text!r} ({finding.message})"
-    wanted = {row.requirement} if row.requirement else set(step.requirements or variation.case.requirements)
-    if isinstance(step, m.AnyOf | m.Repeat):
-        wanted |= {r for within in _within(step) for r in within.requirements}
-    if not wanted & set(finding.requirements):
+    wanted = claims(row, step, variation)
+    if not wanted <= set(finding.requirements):
         return f"the reason is {finding.requirements}, not {sorted(wanted)}"
     return None
+
+
+def claims(row: Row, step: m.Step, variation: m.Variation) -> frozenset[str]:
+    """The requirements that the mutation is caught for: all of them stand in the finding."""
+    if row.requirement:
+        return frozenset([row.requirement] if isinstance(row.requirement, str) else row.requirement)
+    text = row.step.partition("#")[0].strip()
+    if not step.text.startswith(text):
+        step = next(inner for inner in _within(step) if inner.text.startswith(text))
+    elif isinstance(step, m.Repeat):
+        step = next((inner for inner in _within(step)[1:] if inner.requirements), step)
+    return frozenset(step.requirements or variation.case.requirements)
