@@ -23,7 +23,7 @@ class Triple:
 
     case: str
     line: int
-    """Line of the step in the case's file, from 1."""
+    """Line of the step in the case's file, from 1; 0 for an invariant, which is held against every segment."""
     step: str
     mutation: str
     """How the replies were altered, as the table of mutations says it."""

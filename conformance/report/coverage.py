@@ -89,7 +89,8 @@ def survey(results: Iterable[Mapping[str, Any]], decided: Mapping[str, Sequence[
         if result["verdict"] not in ("PASS", "DEVIATION", "FAIL"):
             continue
         upto = len(result["steps"]) if finding is None else finding["step"]
-        lines = {step.get("line") for step in result["steps"][:upto] if step.get("file") == result["file"]}
+        lines = {0} if finding is None or result["verdict"] == "DEVIATION" else set()
+        lines |= {step.get("line") for step in result["steps"][:upto] if step.get("file") == result["file"]}
         for id_, triple in guards.get(case, ()):
             if (
                 triple.line in lines

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance.targets.base import Endpoints, Outcome
+from conformance.tcp.pattern import octets
 from conformance.tcp.segment import ACK, FIN, FLAG_BITS, RST, SYN, Segment
 from conformance.wire.base import Frame, Inbox
 from conformance.wire.codec import Encoder, decode
@@ -28,6 +29,7 @@ class Mutation:
     armed: bool = False
     touched: int = 0
     last_ack: int = 0
+    iss: int = 0
     seen: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
     """(ports, seq) of what occupied numbers -> its time: to know copies."""
     shifted: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
@@ -49,6 +51,8 @@ class Mutation:
         before = self.seen.get(key) if segment.length else None
         if segment.length:
             self.seen[key] = segment.time
+        if segment.flags & SYN:
+            self.iss = segment.seq
         if not self.armed or not self.applies(segment, before is not None):
             return [(segment, 0.0)]
         if self.skip:
@@ -67,8 +71,20 @@ class Mutation:
                 return []
             if what in ("ack", "seq"):
                 setattr(s, what, (getattr(s, what) + value) & 0xFFFFFFFF)
-            elif what in ("win", "urg", "ttl", "reserved"):
+            elif what in ("win", "urg", "ttl", "tos", "doff", "reserved"):
                 setattr(s, what, value)
+            elif what in ("tsval", "tsecr"):
+                s.options = tuple(_stamp(option, what, value) for option in s.options)
+            elif what == "say":
+                s.payload = value.encode()
+            elif what == "extra" and s.payload:
+                size = len(s.payload)
+                begin = (s.seq - self.iss - 1) & 0xFFFFFFFF
+                more = [
+                    dataclasses.replace(s, seq=(s.seq + at) & 0xFFFFFFFF, payload=octets(begin + at, size))
+                    for at in range(size, (value + 1) * size, size)
+                ]
+                return [(s, 0.0), *((each, 0.0) for each in more)]
             elif what == "set":
                 s.flags |= bits(value)
             elif what == "clear":
@@ -85,7 +101,7 @@ class Mutation:
             elif what == "text":
                 s.payload = _text(s.payload, value)
             elif what == "option":
-                s.options = _options(s.options, value)
+                s.options, s.doff = _options(s.options, value), 0
             elif what == "sum":
                 s.checksum_ok = False
         if "gap" in a and before is None:
@@ -113,6 +129,13 @@ class Mutation:
         if value == "eof":
             return Outcome(b"")
         return Outcome(value.encode() if isinstance(value, str) else value)
+
+
+def _stamp(option: tuple[Any, ...], what: str, by: int) -> tuple[Any, ...]:
+    if option[0] != "ts":
+        return option
+    name, val, ecr = option
+    return (name, (val + by) & 0xFFFFFFFF, ecr) if what == "tsval" else (name, val, (ecr + by) & 0xFFFFFFFF)
 
 
 def _text(payload: bytes, value: Any) -> bytes:

@@ -46,8 +46,8 @@ def _entries(
     for id_ in sorted(mine):
         entry: dict[str, Any] = {
             "case": row.case,
-            "line": step.place.line,
-            "step": step.text,
+            "line": 0 if row.invariant else step.place.line,
+            "step": f"invariant {row.invariant}" if row.invariant else step.text,
             "mutation": _words(row),
         }
         if len(mine) > 1:

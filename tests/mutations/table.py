@@ -16,6 +16,7 @@ from conformance.catalogue import load as load_catalogue
 from conformance.engine.clock import RealClock
 from conformance.engine.result import Result
 from conformance.engine.run import run_variation
+from conformance.tcp.invariants import INVARIANTS
 from mutations.altering import AlteringTarget, Mutation
 
 HERE = Path(__file__).parent
@@ -27,9 +28,11 @@ class Row:
     """One wrong stack for one guarding step."""
 
     case: str
-    step: str
     alter: dict[str, Any]
     because: str
+    step: str = ""
+    invariant: str = ""
+    """The invariant that catches it, where no step does."""
     only: str | None = None
     skip: int = 0
     variation: str = ""
@@ -37,7 +40,7 @@ class Row:
     """What the mutation breaks, where the step names more than that."""
 
     def __str__(self) -> str:
-        return f"{self.case} | {self.step} | {self.alter}"
+        return f"{self.case} | {self.step or self.invariant} | {self.alter}"
 
 
 @lru_cache(maxsize=1)
@@ -59,6 +62,8 @@ def case_of(name: str) -> m.Case:
 
 def guarded(row: Row, steps: Sequence[m.Step], lead: int) -> tuple[int, int]:
     """Index of the guarding step among the top-level steps, and of the first of the acts before it."""
+    if not row.step:
+        return lead, lead
     text, _, nth = row.step.partition("#")
     wanted = int(nth or 1)
     for index in range(lead, len(steps)):
@@ -107,6 +112,9 @@ def verdict_on(row: Row, result: Result, mutation: Mutation, step: m.Step, varia
         return f"not caught: {result.verdict}: {result.reason}"
     finding = result.finding
     assert finding is not None
+    if row.invariant:
+        told = f"(invariant {row.invariant})" in finding.message and INVARIANTS[row.invariant] in finding.requirements
+        return None if told else f"the invariant is not told: {finding.message} {finding.requirements}"
     inner = {inner.text for inner in _within(step)} | {step.text}
     if finding.yaml not in inner:
         return f"another step failed: {finding.yaml!r} instead of {step.text!r} ({finding.message})"
@@ -118,6 +126,8 @@ def verdict_on(row: Row, result: Result, mutation: Mutation, step: m.Step, varia
 
 def claims(row: Row, step: m.Step, variation: m.Variation) -> frozenset[str]:
     """The requirements that the mutation is caught for: all of them stand in the finding."""
+    if row.invariant:
+        return frozenset([INVARIANTS[row.invariant]])
     if row.requirement:
         return frozenset([row.requirement] if isinstance(row.requirement, str) else row.requirement)
     text = row.step.partition("#")[0].strip()
