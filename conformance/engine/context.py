@@ -277,6 +277,11 @@ class Run:
             conn.hold = None
         return segment
 
+    def breaks(self, conn: Conn, segment: Segment) -> bool:
+        """True for a segment that breaks an invariant which guards more than a SHOULD: nothing admits it."""
+        broken = conn.watch.violation(segment, conn.tcb, conn.highest)
+        return broken is not None and broken.name not in SOFT
+
     def _breach(self, broken: Violation, step: Step, seen: str) -> StepFailed:
         message = f"no segment of the target may be like this one: {broken.message} (invariant {broken.name})"
         index = len(self.steps) - 1
@@ -344,7 +349,7 @@ class Run:
         """Take the next segment, which no step expects, if a stack may send it of its own accord."""
         segment = conn.queue[0]
         why = own_accord(segment, conn.tcb)
-        if why is None and not self._for_sibling(conn, segment):
+        if (why is None and not self._for_sibling(conn, segment)) or self.breaks(conn, segment):
             raise self.admit_failure(step, conn, segment)
         self.take(conn, step)
         self.note(f"admitted: {why}", conn.name)

@@ -118,7 +118,7 @@ async def _segments(run: Run, step: Expect, conn: Conn) -> None:
             deadline = _patience(run, step, conn, high, gap_high)
             continue
         why = own_accord(segment, conn.tcb)
-        if why is not None:
+        if why is not None and not run.breaks(conn, segment):
             run.take(conn, step)
             run.note(f"admitted: {why}", conn.name)
             continue

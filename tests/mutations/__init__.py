@@ -16,7 +16,8 @@ The table is YAML, one file per folder of the suite, `tests/mutations/<folder>.y
 A row with `invariant: NAME` in place of a guarding step shows that this invariant (`conformance/tcp/invariants.py`)
 fires on the altered reply, wherever in the case it is seen; a `step` then only says from where on replies are altered.
 
-    alter:  {ack: n} {seq: n} {tsval: n} {tsecr: n}        numbers: add n to the field
+    alter:  {ack: n} {seq: n} {tsval: n} {tsecr: n}        numbers: add n to the field (`first`: as
+                                in the connection's first segment)
             {win: n} {urg: n} {ttl: n} {tos: n} {doff: n}       numbers: set it
             {set: FLAGS} {clear: FLAGS} {become: LINE-FLAGS}  flags
             {drop: true}        the segment never comes          {double: true}   it comes twice

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance.targets.base import Endpoints, Outcome
+from conformance.tcp.options import find
 from conformance.tcp.pattern import octets
 from conformance.tcp.segment import ACK, FIN, FLAG_BITS, RST, SYN, Segment
 from conformance.wire.base import Frame, Inbox
@@ -30,6 +31,7 @@ class Mutation:
     touched: int = 0
     last_ack: int = 0
     iss: int = 0
+    stamps: Any = None
     seen: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
     """(ports, seq) of what occupied numbers -> its time: to know copies."""
     shifted: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
@@ -53,6 +55,7 @@ class Mutation:
             self.seen[key] = segment.time
         if segment.flags & SYN:
             self.iss = segment.seq
+        self.stamps = self.stamps or find(segment.options, "ts")
         if not self.armed or not self.applies(segment, before is not None):
             return [(segment, 0.0)]
         if self.skip:
@@ -74,7 +77,7 @@ class Mutation:
             elif what in ("win", "urg", "ttl", "tos", "doff", "reserved"):
                 setattr(s, what, value)
             elif what in ("tsval", "tsecr"):
-                s.options = tuple(_stamp(option, what, value) for option in s.options)
+                s.options = tuple(self._stamped(option, what, value) for option in s.options)
             elif what == "say":
                 s.payload = value.encode()
             elif what == "extra" and s.payload:
@@ -108,6 +111,14 @@ class Mutation:
             self.shifted[key] = s.time
         return [(s, delay)] * copies
 
+    def _stamped(self, option: tuple[Any, ...], what: str, by: int | str) -> tuple[Any, ...]:
+        """Timestamps moved on by a number, or `first`: those of the connection's first segment."""
+        if option[0] != "ts":
+            return option
+        at = 1 if what == "tsval" else 2
+        new = self.stamps[at] if by == "first" else (option[at] + by) & 0xFFFFFFFF
+        return (*option[:at], new, *option[at + 1 :])
+
     def answers(self, segment: Segment) -> list[Segment]:
         """Answers to a segment of the tester that the target would not give."""
         if not self.armed or "reply" not in self.alter:
@@ -129,13 +140,6 @@ class Mutation:
         if value == "eof":
             return Outcome(b"")
         return Outcome(value.encode() if isinstance(value, str) else value)
-
-
-def _stamp(option: tuple[Any, ...], what: str, by: int) -> tuple[Any, ...]:
-    if option[0] != "ts":
-        return option
-    name, val, ecr = option
-    return (name, (val + by) & 0xFFFFFFFF, ecr) if what == "tsval" else (name, val, (ecr + by) & 0xFFFFFFFF)
 
 
 def _text(payload: bytes, value: Any) -> bytes:

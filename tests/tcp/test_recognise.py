@@ -120,7 +120,7 @@ def test_probes_and_keep_alives(talk):
     ],
 )
 def test_what_no_segment_of_a_target_may_be(talk, change, requirement):
-    segment = Segment(ACK, add(talk.iss, 1), add(talk.irs, 1), doff=5)
+    segment = Segment(ACK, add(talk.iss, 1), add(talk.irs, 1), talk.window, doff=5)
     for name, value in change.items():
         setattr(segment, name, add(talk.irs, value) if name == "ack" else value)
     broken = Watch().violation(segment, talk.tcb, add(talk.irs, 4))
