@@ -96,13 +96,14 @@ def test_select_by_each_property_and_by_several():
         catalogue.select(level="PERHAPS")
 
 
-def test_the_five_conflicts_of_the_rfcs_are_data():
+def test_the_conflicts_of_the_rfcs_are_data():
     catalogue = load()
     assert {c.id for c in catalogue.conflicts} == {
         "RST-IN-WINDOW",
         "SYN-IN-WINDOW",
         "ABORT-NEXT-STATE",
         "RST-IN-TIME-WAIT",
+        "ACK-IN-TIME-WAIT",
         "HARD-ICMP",
         "INITIAL-WINDOW",
     }
