@@ -86,6 +86,12 @@ class Selection:
             and (not self.levels or str(requirement.level) in self.levels)
         )
 
+    def wants(self, requirement: Requirement) -> bool:
+        """True for a requirement that was asked for, by itself or by a state in which it can be tested."""
+        if self._wanted is not None and requirement.id not in self._wanted:
+            return False
+        return not self.states or not set(self.states).isdisjoint(requirement.states)
+
     def takes(self, variation: Variation) -> bool:
         """True for a variation that was asked for."""
         case = variation.case

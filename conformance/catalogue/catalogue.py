@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 REQUIREMENTS = Path(__file__).with_name("requirements.yaml")
 STATES = Path(__file__).with_name("states.yaml")
 
+REASONS = {
+    "internal": "nothing of it reaches the wire or an application",
+    "advice": "it speaks to applications, operators or other layers, not to the stack",
+    "permission": "it only permits: nothing that a stack does can break it",
+    "feature": "no stack that there is a target for has the feature",
+    "interface": "no interface of a target that there is offers it",
+    "path": "it takes links, routers or hosts that no path to a target has",
+    "time": "it takes longer than a run can wait",
+}
+"""Why a requirement can be decided on none of the targets: codes, and what they mean."""
+
 Unmet = Literal["FAIL", "DEVIATION", "observed"]
 Observable = Literal["yes", "with-timers", "with-agent", "no"]
 
@@ -88,9 +99,18 @@ class Requirement:
     """What the level rests on when the sentence has no plain keyword."""
     also_timers: bool = False
     why_not_observable: str = ""
+    reason: str = ""
+    """Why no case decides it on any target that there is, as a code of `REASONS`; empty where a case should."""
+    why_undecided: str = ""
+    """The same in a sentence, for what could be observed elsewhere."""
     appendix_b_group: str = ""
     appendix_b_level: str = ""
     """The level that Appendix B of RFC 9293 marks, where it differs from the text."""
+
+    @property
+    def why(self) -> str:
+        """The sentence that goes with `reason`."""
+        return self.why_undecided or self.why_not_observable
 
     @property
     def reference(self) -> str:
@@ -231,7 +251,7 @@ def states() -> Mapping[str, Any]:
 
 
 _NAMES = ("id", "section", "summary", "test_idea", "note", "keyword")
-_TEXTS = frozenset((*_NAMES, "why_not_observable", "appendix_b_group", "appendix_b_level"))
+_TEXTS = frozenset((*_NAMES, "why_not_observable", "why_undecided", "appendix_b_group", "appendix_b_level"))
 _OBSERVABLE: tuple[Observable, ...] = ("yes", "with-timers", "with-agent", "no")
 
 
@@ -249,6 +269,8 @@ def _requirement(path: Path, node: Node) -> Requirement:
             known[name] = _one_of(path, value, _LEVELS)
         elif name == "wire_observable":
             known["observable"] = _one_of(path, value, _OBSERVABLES)
+        elif name == "reason":
+            known[name] = _one_of(path, value, _CODES)
         elif name == "also_timers":
             known[name] = _one_of(path, value, {"true": True, "false": False})
         else:
@@ -261,6 +283,7 @@ def _requirement(path: Path, node: Node) -> Requirement:
 
 
 _LEVELS = {level.value: level for level in Level}
+_CODES = {code: code for code in REASONS}
 _OBSERVABLES: dict[str, Observable] = {value: value for value in _OBSERVABLE}
 
 

@@ -8,6 +8,7 @@ import click
 
 from conformance import __version__
 from conformance.cli.baseline import baseline
+from conformance.cli.coverage import coverage
 from conformance.cli.doctor import doctor
 from conformance.cli.explain import explain
 from conformance.cli.explore import explore
@@ -39,15 +40,16 @@ for command in (
     run,
     lint,
     list_cases,
+    coverage,
     schema,
     explain,
     doctor,
     target,
-    report,
-    diff,
     baseline,
-    learn,
+    diff,
     explore,
     generate,
+    learn,
+    report,
 ):
     main.add_command(command)

@@ -25,8 +25,8 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def selecting(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that choose among cases."""
+def choosing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose by requirement and state."""
     for name, metavar, what in reversed(
         (
             ("requirement", "ID", "Only cases that decide this requirement."),
@@ -36,10 +36,15 @@ def selecting(function: Callable[..., Any]) -> Callable[..., Any]:
         )
     ):
         function = click.option(f"--{name}", multiple=True, metavar=metavar, help=f"{what} Repeatable.")(function)
+    return function
+
+
+def selecting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose among cases."""
     tier = click.option(
         "--tier", type=click.Choice(["default", "long", "all"]), help="Cases of at most 135 s, longer ones, or all."
     )
-    return tier(function)
+    return tier(choosing(function))
 
 
 def targeting(function: Callable[..., Any]) -> Callable[..., Any]:

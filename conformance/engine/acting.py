@@ -9,7 +9,7 @@ from conformance.cases import model as m
 from conformance.engine import calls
 from conformance.engine.context import SETTLE, Run, Stopped
 from conformance.engine.craft import again, encoder_of, icmp_frame, segment_of, stream_of
-from conformance.engine.expectation import differences, expected_text, seen_text
+from conformance.engine.expectation import differences, expected_text
 from conformance.engine.expecting import expect, patience
 from conformance.engine.naming import name_state
 from conformance.engine.pacing import must_wait, pace
@@ -104,6 +104,7 @@ async def _send_other(run: Run, step: m.Send, conn: Conn) -> None:
                 run.scope.names[step.name] = Named(piece, conn.name, 0.0)
     elif isinstance(line, Icmp):
         frame = icmp_frame(line, run.scope, conn)
+        conn.watch.doubtful = True
         run.base = run.wire.send(frame)
         run.acted = True
         run.trace.append(Event(run.base, "sent", conn.name, len(run.steps) - 1, frame))
@@ -119,6 +120,7 @@ def _fragments(run: Run, conn: Conn, line: SegmentLine, segment: Segment) -> Non
         segment.time = run.base = run.wire.send(frame)
         run.trace.append(Event(run.base, "sent", conn.name, len(run.steps) - 1, frame))
     conn.tcb.sent(segment)
+    conn.watch.sent(segment, conn.tcb)
     conn.last_sent = segment
     run.acted = True
 
@@ -173,9 +175,7 @@ async def _any_segment(run: Run, step: m.AnyOf) -> int:
             fits = isinstance(first, m.Expect) and first.conn == name and not isinstance(first.line, Nothing)
             if fits and not differences(first, conn.queue[0], run.scope, conn):  # type: ignore[arg-type]
                 return index
-        raise run.fail(
-            step, "none of the ways was taken", expected=" | ".join(wanted), seen=seen_text(conn.queue[0], conn)
-        )
+        raise run.fail(step, "none of the ways was taken", expected=" | ".join(wanted), by=(conn, conn.queue[0]))
     if quiet is not None:
         return quiet
     raise run.fail(step, "none of the ways was taken", expected=" | ".join(wanted), seen="nothing")

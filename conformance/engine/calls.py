@@ -30,6 +30,7 @@ def call(run: Run, step: Call) -> Awaitable[None] | None:
     """Make the call; unless it is left pending, judge its outcome, which may have to be awaited."""
     conn = run.conn(step.conn)
     run.begin_run(step)
+    conn.watch.quiet_rst = 0
     outcome = start(run, conn, step)
     run.base = run.clock.now()
     run.acted = True

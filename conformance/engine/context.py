@@ -16,7 +16,7 @@ from conformance.engine.expectation import relative, seen_text
 from conformance.engine.result import Difference, Event, Finding, NamedState
 from conformance.engine.scope import Conn, HarnessError, Scope
 from conformance.targets.base import AgentSocket, Endpoints, Target
-from conformance.tcp.invariants import violation
+from conformance.tcp.invariants import SOFT, Violation
 from conformance.tcp.recognise import own_accord
 from conformance.tcp.segment import RST, SYN, IcmpMessage, Segment
 from conformance.tcp.sequence import before
@@ -35,9 +35,11 @@ UNPROVEN = 0.2
 class StepFailed(Exception):
     """A step did not hold; whether that is FAIL, DEVIATION or INCONCLUSIVE is decided outside."""
 
-    def __init__(self, finding: Finding) -> None:
+    def __init__(self, finding: Finding, *, breach: bool = False) -> None:
         super().__init__(finding.message)
         self.finding = finding
+        self.breach = breach
+        """An invariant was broken: that fails the case even in its preamble."""
 
 
 class Inconclusive(Exception):
@@ -89,6 +91,8 @@ class Run:
         self.started = self.began = self.base
         """ns: the first send or call of the latest run of them; what came before satisfies no expectation after it."""
         self.waited = 0
+        self.breach: Finding | None = None
+        """The first breach of an invariant that guards a SHOULD."""
         self.check_oracle = True
         self.observer: Callable[[Step], None] | None = None
         """Told of every step before it is performed."""
@@ -166,6 +170,7 @@ class Run:
         self.trace.append(Event(segment.time, kind, conn.name, len(self.steps) - 1, frame))
         if encoder is None:
             conn.tcb.sent(segment)
+            conn.watch.sent(segment, conn.tcb)
         end = segment.end
         opens = segment.flags & SYN and (not conn.tcb.synchronized or conn.tcb.reset)
         if opens or before(conn.highest, end):
@@ -249,19 +254,12 @@ class Run:
         """Take the next segment out of the queue and adopt its numbers. Raises StepFailed on a broken invariant."""
         segment = conn.queue.popleft()
         tcb = conn.tcb
-        broken = violation(segment, tcb, conn.highest)
+        broken = conn.watch.violation(segment, tcb, conn.highest)
         if broken is not None:
-            place = step.place
-            raise StepFailed(
-                Finding(
-                    place=place,
-                    step=len(self.steps) - 1,
-                    message=f"no segment of the target may be like this one: {broken.message}",
-                    requirements=(broken.requirement,),
-                    yaml=step.text,
-                    seen=seen_text(segment, conn),
-                )
-            )
+            failure = self._breach(broken, step, seen_text(segment, conn))
+            if broken.name not in SOFT:
+                raise failure
+            self.breach = self.breach or failure.finding
         last = conn.last_seen
         if segment.length and segment.seq in tcb.copies:
             conn.last_gap = (segment.time - tcb.copies[segment.seq].time) / 1e9
@@ -269,6 +267,7 @@ class Run:
             conn.last_gap = (segment.time - last.time) / 1e9
         conn.last_seen = segment
         tcb.seen(segment)
+        conn.watch.seen(segment, tcb)
         if (
             conn.hold is not None
             and segment.length
@@ -277,6 +276,17 @@ class Run:
         ):
             conn.hold = None
         return segment
+
+    def breaks(self, conn: Conn, segment: Segment) -> bool:
+        """True for a segment that breaks an invariant which guards more than a SHOULD: nothing admits it."""
+        broken = conn.watch.violation(segment, conn.tcb, conn.highest)
+        return broken is not None and broken.name not in SOFT
+
+    def _breach(self, broken: Violation, step: Step, seen: str) -> StepFailed:
+        message = f"no segment of the target may be like this one: {broken.message} (invariant {broken.name})"
+        index = len(self.steps) - 1
+        finding = Finding(step.place, index, message, (broken.requirement,), step.text, seen=seen)
+        return StepFailed(finding, breach=True)
 
     # -- silence --------------------------------------------------------------------------------------------
 
@@ -310,9 +320,18 @@ class Run:
         expected: str = "",
         seen: str = "",
         differences: tuple[Difference, ...] = (),
+        by: tuple[Conn, Segment] | None = None,
     ) -> StepFailed:
-        """The exception for a step that did not hold."""
+        """The exception for a step that did not hold; `by` a segment, whose breach of an invariant is told, too."""
         requirements = step.requirements or self.variation.case.requirements
+        if by is not None:
+            conn, segment = by
+            seen = seen_text(segment, conn)
+            broken = conn.watch.violation(segment, conn.tcb, conn.highest)
+            if broken is not None:
+                message += f"; {broken.message} (invariant {broken.name})"
+                if broken.requirement not in requirements:
+                    requirements = (*requirements, broken.requirement)
         return StepFailed(
             Finding(step.place, len(self.steps) - 1, message, requirements, step.text, expected, seen, differences)
         )
@@ -330,15 +349,14 @@ class Run:
         """Take the next segment, which no step expects, if a stack may send it of its own accord."""
         segment = conn.queue[0]
         why = own_accord(segment, conn.tcb)
-        if why is None and not self._for_sibling(conn, segment):
+        if (why is None and not self._for_sibling(conn, segment)) or self.breaks(conn, segment):
             raise self.admit_failure(step, conn, segment)
         self.take(conn, step)
         self.note(f"admitted: {why}", conn.name)
 
     def admit_failure(self, step: Step, conn: Conn, segment: Segment) -> StepFailed:
         """The exception for a segment that no step expects."""
-        seen = seen_text(segment, conn)
-        return self.fail(step, "a segment came that no step expects", expected="nothing", seen=seen)
+        return self.fail(step, "a segment came that no step expects", expected="nothing", by=(conn, segment))
 
     def _for_sibling(self, conn: Conn, segment: Segment) -> bool:
         for other in self.scope.conns.values():

@@ -8,7 +8,7 @@ from conformance.cases.model import Expect, Span
 from conformance.engine.calls import seconds
 from conformance.engine.context import SETTLE, Run
 from conformance.engine.craft import payload_octets, segment_of
-from conformance.engine.expectation import differences, expected_text, seen_text
+from conformance.engine.expectation import differences, expected_text
 from conformance.engine.result import Difference
 from conformance.engine.scope import Conn, HarnessError, Named
 from conformance.tcp.expression import Range
@@ -112,15 +112,13 @@ async def _segments(run: Run, step: Expect, conn: Conn) -> None:
             found = _timing(run, step, conn, segment, (low, high), (gap_low, gap_high))
             if found:
                 text = expected_text(step, conn)
-                raise run.fail(
-                    step, "it came at another time", expected=text, seen=seen_text(segment, conn), differences=found
-                )
+                raise run.fail(step, "it came at another time", expected=text, differences=found, by=(conn, segment))
             accept(run, step, conn)
             count += 1
             deadline = _patience(run, step, conn, high, gap_high)
             continue
         why = own_accord(segment, conn.tcb)
-        if why is not None:
+        if why is not None and not run.breaks(conn, segment):
             run.take(conn, step)
             run.note(f"admitted: {why}", conn.name)
             continue
@@ -141,7 +139,7 @@ def mismatch(run: Run, step: Expect, conn: Conn, segment: Segment, found: tuple[
     text = expected_text(step, conn)
     fields = ", ".join(difference.field for difference in found)
     return run.fail(
-        step, f"another segment came: {fields} differ", expected=text, seen=seen_text(segment, conn), differences=found
+        step, f"another segment came: {fields} differ", expected=text, differences=found, by=(conn, segment)
     )
 
 
@@ -208,9 +206,7 @@ async def nothing(run: Run, step: Expect, conn: Conn) -> None:
         segment = conn.queue[0]
         why = own_accord(segment, conn.tcb) if step.line.new else None
         if why is None:
-            raise run.fail(
-                step, "a segment came where nothing may come", expected="nothing", seen=seen_text(segment, conn)
-            )
+            raise run.fail(step, "a segment came where nothing may come", expected="nothing", by=(conn, segment))
         run.take(conn, step)
         run.note(f"admitted: {why}", conn.name)
     run.acted = False

@@ -100,8 +100,7 @@ def _send_untold(run: Run, conn: Conn, segment: Segment) -> None:
     """Send a probe without telling the TCB: it is made so that a right stack takes nothing of it."""
     frame = conn.encoder.encode(segment)
     segment.time = run.base = run.wire.send(frame)
-    if segment.flags & SYN and before(conn.highest, segment.end):
-        conn.highest = segment.end
+    conn.watch.sent(segment, conn.tcb)
     run.trace.append(Event(segment.time, "probe", conn.name, len(run.steps) - 1, frame))
 
 

@@ -128,7 +128,7 @@ async def run_variation(
     except Stopped:
         result.reason = "every step up to 'stop' held"
     except StepFailed as failure:
-        _judge(result, failure.finding, catalogue, preamble=index < lead)
+        _judge(result, failure.finding, catalogue, preamble=index < lead and not failure.breach)
         run.count_held()
         if run.late > LATE and result.verdict is not Verdict.INCONCLUSIVE:
             result.verdict = Verdict.INCONCLUSIVE
@@ -145,6 +145,8 @@ async def run_variation(
     except Exception as error:
         result.verdict, result.reason = Verdict.ERROR, _fault(error)
     finally:
+        if run.breach is not None and result.verdict is Verdict.PASS:
+            _judge(result, run.breach, catalogue, preamble=False)
         _DROPPED[target.wire] = target.wire.counters().get("dropped", 0)
         lost = _DROPPED[target.wire] - dropped
         if lost and result.verdict is not Verdict.ERROR:

@@ -27,6 +27,7 @@ from conformance.tcp.expression import (
     Value,
     Variable,
 )
+from conformance.tcp.invariants import Watch
 from conformance.tcp.segment import ACK, RST, SYN, Segment
 from conformance.tcp.sequence import MASK, at_or_before, before, distance
 from conformance.tcp.tcb import TCB
@@ -82,6 +83,8 @@ class Conn:
     """Octets that the application has written so far."""
     highest: int = 0
     """The number after the last octet that the tester ever sent."""
+    watch: Watch = field(default_factory=Watch)
+    """What the invariants remember."""
     milliseconds: Callable[[], int] = timestamp_now
     """The clock of the tester's TSval."""
 

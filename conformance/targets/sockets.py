@@ -165,7 +165,13 @@ class OwnSocket:
             self._inner.connect(peer)
             return _DONE
 
-        return self._call(select.EPOLLOUT, attempt)
+        try:
+            return attempt()
+        except OSError as problem:
+            # EALREADY at once: an earlier call is still at it, so that this one is the application's mistake.
+            if problem.errno not in (errno.EAGAIN, errno.EINPROGRESS):
+                return _failed(problem)
+        return _Call(self._inner.fileno(), select.EPOLLOUT, attempt)
 
     def send(self, data: bytes, *, urgent: bool = False, wait: bool = True) -> Outcome | Pending:
         """The value is the number of octets taken; pending until all are, unless `wait` is false.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conformance.tcp.options import encode
+from conformance.tcp.options import Option, encode
 from conformance.tcp.segment import ACK, FIN, RST, SYN, Segment
 from conformance.tcp.sequence import MASK, acceptable, add, at_or_before, before, distance, later
 from conformance.tcp.states import View
@@ -214,7 +214,7 @@ class TCB:
         flags = segment.flags
         if flags & RST:
             return
-        options = {str(option[0]): option for option in segment.options}
+        options = {str(option[0]): option for option in _offered(segment.options)}
         if flags & ACK:
             if self.target_only_syn and not self.synchronized and segment.ack == self.snd_nxt:
                 self._bind(segment.seq, options, segment)
@@ -359,6 +359,14 @@ class TCB:
         """True when `payload` at `seq` repeats, octet for octet, what the target sent there before."""
         at = distance(add(self.iss or 0, 1), seq)
         return at >= 0 and (at > _TEXT_KEPT or self.text[at : at + len(payload)] == payload)
+
+
+def _offered(options: tuple[Option, ...]) -> tuple[Option, ...]:
+    """The options up to the end of the list: what stands behind it is none (RFC 9293 section 3.2)."""
+    for index, option in enumerate(options):
+        if option[0] == "eol":
+            return options[:index]
+    return options
 
 
 def _header_fits(segment: Segment) -> bool:

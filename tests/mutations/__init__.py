@@ -9,16 +9,23 @@ The table is YAML, one file per folder of the suite, `tests/mutations/<folder>.y
         only: SYN                      # optional: alter only segments with this flag, or `text`, `copy`, `bare`
         skip: 1                        # optional: leave the first such segments alone
         variation: ip=v4               # optional: a part of the id of the variation to use (default: the first)
+        since: "expect: SYN"           # optional: the step from which on to alter, if earlier than the acts before `step`
         requirement: RFC9293-MUST-12   # optional: the requirement that must be the reason (default: the step's, or one
                                        # of the case's)
         because: a stack that ...      # in words: which wrong stack this is
 
-    alter:  {ack: n} {seq: n} {win: n} {urg: n} {ttl: n}   numbers: add n to the field (win, urg, ttl: set it)
+A row with `invariant: NAME` in place of a guarding step shows that this invariant (`conformance/tcp/invariants.py`)
+fires on the altered reply, wherever in the case it is seen; a `step` then only says from where on replies are altered.
+
+    alter:  {ack: n} {seq: n} {tsval: n} {tsecr: n}        numbers: add n to the field (`first`: as
+                                in the connection's first segment)
+            {win: n} {urg: n} {ttl: n} {tos: n} {doff: n}       numbers: set it
             {set: FLAGS} {clear: FLAGS} {become: LINE-FLAGS}  flags
             {drop: true}        the segment never comes          {double: true}   it comes twice
             {copies: drop}      only repeats never come          {gap: f}         repeats come f times as fast
             {late: s}           it comes s seconds later
             {text: corrupt} {text: drop} {text: n} {text: "+n"}  spoil an octet, leave the text out, cut it, lengthen it
+            {say: abc}          it has this text                {extra: n}     n further segments of text follow it
             {option: {remove: ts}} {option: {set: [mss, 9999]}}  options
             {reply: FLAGS}      to every segment of the tester comes one more answer, made of its own numbers
             {sum: bad} {reserved: n}

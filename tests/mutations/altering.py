@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance.targets.base import Endpoints, Outcome
+from conformance.tcp.options import find
+from conformance.tcp.pattern import octets
 from conformance.tcp.segment import ACK, FIN, FLAG_BITS, RST, SYN, Segment
 from conformance.wire.base import Frame, Inbox
 from conformance.wire.codec import Encoder, decode
@@ -28,6 +30,8 @@ class Mutation:
     armed: bool = False
     touched: int = 0
     last_ack: int = 0
+    iss: int = 0
+    stamps: Any = None
     seen: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
     """(ports, seq) of what occupied numbers -> its time: to know copies."""
     shifted: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
@@ -49,6 +53,9 @@ class Mutation:
         before = self.seen.get(key) if segment.length else None
         if segment.length:
             self.seen[key] = segment.time
+        if segment.flags & SYN:
+            self.iss = segment.seq
+        self.stamps = self.stamps or find(segment.options, "ts")
         if not self.armed or not self.applies(segment, before is not None):
             return [(segment, 0.0)]
         if self.skip:
@@ -67,8 +74,20 @@ class Mutation:
                 return []
             if what in ("ack", "seq"):
                 setattr(s, what, (getattr(s, what) + value) & 0xFFFFFFFF)
-            elif what in ("win", "urg", "ttl", "reserved"):
+            elif what in ("win", "urg", "ttl", "tos", "doff", "reserved"):
                 setattr(s, what, value)
+            elif what in ("tsval", "tsecr"):
+                s.options = tuple(self._stamped(option, what, value) for option in s.options)
+            elif what == "say":
+                s.payload = value.encode()
+            elif what == "extra" and s.payload:
+                size = len(s.payload)
+                begin = (s.seq - self.iss - 1) & 0xFFFFFFFF
+                more = [
+                    dataclasses.replace(s, seq=(s.seq + at) & 0xFFFFFFFF, payload=octets(begin + at, size))
+                    for at in range(size, (value + 1) * size, size)
+                ]
+                return [(s, 0.0), *((each, 0.0) for each in more)]
             elif what == "set":
                 s.flags |= bits(value)
             elif what == "clear":
@@ -85,12 +104,20 @@ class Mutation:
             elif what == "text":
                 s.payload = _text(s.payload, value)
             elif what == "option":
-                s.options = _options(s.options, value)
+                s.options, s.doff = _options(s.options, value), 0
             elif what == "sum":
                 s.checksum_ok = False
         if "gap" in a and before is None:
             self.shifted[key] = s.time
         return [(s, delay)] * copies
+
+    def _stamped(self, option: tuple[Any, ...], what: str, by: int | str) -> tuple[Any, ...]:
+        """Timestamps moved on by a number, or `first`: those of the connection's first segment."""
+        if option[0] != "ts":
+            return option
+        at = 1 if what == "tsval" else 2
+        new = self.stamps[at] if by == "first" else (option[at] + by) & 0xFFFFFFFF
+        return (*option[:at], new, *option[at + 1 :])
 
     def answers(self, segment: Segment) -> list[Segment]:
         """Answers to a segment of the tester that the target would not give."""

@@ -16,6 +16,7 @@ from conformance.catalogue import load as load_catalogue
 from conformance.engine.clock import RealClock
 from conformance.engine.result import Result
 from conformance.engine.run import run_variation
+from conformance.tcp.invariants import INVARIANTS
 from mutations.altering import AlteringTarget, Mutation
 
 HERE = Path(__file__).parent
@@ -27,16 +28,22 @@ class Row:
     """One wrong stack for one guarding step."""
 
     case: str
-    step: str
     alter: dict[str, Any]
     because: str
+    step: str = ""
+    invariant: str = ""
+    """The invariant that catches it, where no step does."""
     only: str | None = None
     skip: int = 0
     variation: str = ""
-    requirement: str | None = None
+    since: str = ""
+    """The step from which on replies are altered, where that is before the acts that precede the guarding one."""
+    requirement: str | list[str] | None = None
+    """What the mutation breaks, where the step names more than that."""
 
     def __str__(self) -> str:
-        return f"{self.case} | {self.step} | {self.alter}"
+        where = f"[{self.variation}]" if self.variation else ""
+        return f"{self.case}{where} | {self.step or self.invariant} | {self.alter} {self.requirement or ''}".rstrip()
 
 
 @lru_cache(maxsize=1)
@@ -58,10 +65,17 @@ def case_of(name: str) -> m.Case:
 
 def guarded(row: Row, steps: Sequence[m.Step], lead: int) -> tuple[int, int]:
     """Index of the guarding step among the top-level steps, and of the first of the acts before it."""
-    text, _, nth = row.step.partition("#")
+    if not row.step:
+        return lead, lead
+    index, first = _found(row, row.step, steps, lead)
+    return index, _found(row, row.since, steps, lead)[1] if row.since else first
+
+
+def _found(row: Row, step: str, steps: Sequence[m.Step], lead: int) -> tuple[int, int]:
+    text, _, nth = step.partition("#")
     wanted = int(nth or 1)
     for index in range(lead, len(steps)):
-        if any(step.text.startswith(text.strip()) for step in _within(steps[index])):
+        if any(inner.text.startswith(text.strip()) for inner in _within(steps[index])):
             wanted -= 1
             if not wanted:
                 first = index
@@ -102,16 +116,32 @@ def verdict_on(row: Row, result: Result, mutation: Mutation, step: m.Step, varia
     """What is wrong with how the mutation was caught, or None when the guarding step caught it."""
     if not mutation.touched:
         return f"the mutation altered nothing; the case says {result.verdict}: {result.reason}"
-    if result.verdict not in ("FAIL", "DEVIATION"):
+    permitted = result.finding is not None and "not done" in result.observations.values()  # a MAY that was not taken
+    if result.verdict not in ("FAIL", "DEVIATION") and not permitted:
         return f"not caught: {result.verdict}: {result.reason}"
     finding = result.finding
     assert finding is not None
+    if row.invariant:
+        told = f"(invariant {row.invariant})" in finding.message and INVARIANTS[row.invariant] in finding.requirements
+        return None if told else f"the invariant is not told: {finding.message} {finding.requirements}"
     inner = {inner.text for inner in _within(step)} | {step.text}
     if finding.yaml not in inner:
         return f"another step failed: {finding.yaml!r} instead of {step.text!r} ({finding.message})"
-    wanted = {row.requirement} if row.requirement else set(step.requirements or variation.case.requirements)
-    if isinstance(step, m.AnyOf | m.Repeat):
-        wanted |= {r for within in _within(step) for r in within.requirements}
-    if not wanted & set(finding.requirements):
+    wanted = claims(row, step, variation)
+    if not wanted <= set(finding.requirements):
         return f"the reason is {finding.requirements}, not {sorted(wanted)}"
     return None
+
+
+def claims(row: Row, step: m.Step, variation: m.Variation) -> frozenset[str]:
+    """The requirements that the mutation is caught for: all of them stand in the finding."""
+    if row.invariant:
+        return frozenset([INVARIANTS[row.invariant]])
+    if row.requirement:
+        return frozenset([row.requirement] if isinstance(row.requirement, str) else row.requirement)
+    text = row.step.partition("#")[0].strip()
+    if not step.text.startswith(text):
+        step = next(inner for inner in _within(step) if inner.text.startswith(text))
+    elif isinstance(step, m.Repeat):
+        step = next((inner for inner in _within(step)[1:] if inner.requirements), step)
+    return frozenset(step.requirements or variation.case.requirements)

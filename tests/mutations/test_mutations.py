@@ -13,6 +13,7 @@ from conformance.engine.estimate import waits
 from conformance.targets.asked import Asked
 from conformance.targets.base import Target, TargetError
 from conformance.targets.opening import opener
+from conformance.tcp.invariants import INVARIANTS
 from mutations.table import SUITE, Row, case_of, rows, run_row, verdict_on
 
 NIGHTLY = bool(os.environ.get("CONFORMANCE_NIGHTLY"))
@@ -83,3 +84,7 @@ def test_the_guarding_step_catches_the_mutation(row: Row, caught: dict[str, str 
 def test_every_case_has_a_mutation() -> None:
     cases = {path.relative_to(SUITE).with_suffix("").as_posix() for path in Path(SUITE).rglob("*.yaml")}
     assert cases - {row.case for row in rows()} == set()
+
+
+def test_every_invariant_has_a_mutation() -> None:
+    assert {row.invariant for row in rows() if row.invariant} == set(INVARIANTS)

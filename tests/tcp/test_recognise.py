@@ -6,7 +6,7 @@ import pytest
 from tcp.test_tcb import BASES, Talk
 
 from conformance.tcp import recognise as r
-from conformance.tcp.invariants import violation
+from conformance.tcp.invariants import Watch
 from conformance.tcp.segment import ACK, FIN, PSH, RST, SYN, URG, Segment
 from conformance.tcp.sequence import add
 from conformance.tcp.tcb import TCB
@@ -132,8 +132,8 @@ def test_probes_and_keep_alives(talk):
     ],
 )
 def test_what_no_segment_of_a_target_may_be(talk, change, requirement):
-    segment = Segment(ACK, add(talk.iss, 1), add(talk.irs, 1), doff=5)
+    segment = Segment(ACK, add(talk.iss, 1), add(talk.irs, 1), talk.window, doff=5)
     for name, value in change.items():
         setattr(segment, name, add(talk.irs, value) if name == "ack" else value)
-    broken = violation(segment, talk.tcb, add(talk.irs, 4))
+    broken = Watch().violation(segment, talk.tcb, add(talk.irs, 4))
     assert (broken and broken.requirement) == requirement

@@ -113,7 +113,7 @@ static void configure(const char *said)
     netif_add(&interface, &address, &mask, &gateway, NULL, set_interface_up, ethernet_input);
     mac(json_get(said, "mac"), interface.hwaddr);
     mac(json_get(said, "router_mac"), router.addr);
-    interface.mtu = (u16_t)json_int(json_get(said, "mtu"), 1500);
+    interface.mtu = interface.mtu6 = (u16_t)json_int(json_get(said, "mtu"), 1500);
     netif_create_ip6_linklocal_address(&interface, 1);
     netif_ip6_addr_set_state(&interface, 0, IP6_ADDR_PREFERRED);
     netif_ip6_addr_set(&interface, 1, &address6);

@@ -1,0 +1,43 @@
+"""What decides each requirement: the table of triples is fresh, and no requirement loses its last case unnoticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mutations.decided import compute, text
+
+from conformance.catalogue import load
+from conformance.catalogue.catalogue import REASONS
+from conformance.catalogue.decided import DECIDED
+from conformance.catalogue.decided import load as load_decided
+
+OPEN = Path(__file__).with_name("open.txt")
+"""Requirements that a case should decide, and none does yet. It only ever gets shorter."""
+
+
+def test_the_table_of_triples_is_what_the_mutations_say():
+    assert DECIDED.read_text() == text(compute()), "run: cd tests && python -m mutations.decided"
+
+
+def test_triples_name_requirements_of_the_catalogue():
+    catalogue = load()
+    assert [id_ for id_ in load_decided() if id_ not in catalogue] == []
+
+
+def test_no_requirement_loses_its_last_case():
+    decided = load_decided()
+    lost = {r.id for r in load() if r.id not in decided and not r.reason}
+    known = set(OPEN.read_text().split())
+    assert lost - known == set(), "no case decides these any more"
+    assert known - lost == set(), f"these are decided now: take them out of {OPEN.name}"
+
+
+def test_a_reason_is_given_only_where_no_case_decides():
+    decided = load_decided()
+    for requirement in load():
+        assert bool(requirement.reason) == bool(requirement.why), requirement.id
+        assert requirement.observable != "no" or requirement.reason, requirement.id
+        if requirement.reason:
+            assert requirement.reason in REASONS
+            assert requirement.id not in decided, f"{requirement.id} is decided: it needs no reason"
+            assert requirement.why.endswith("."), requirement.id
