@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from mutations.altering import AlteringTarget, Mutation
+
 from conformance.adapters.base import Program
 from conformance.cases import model as m
 from conformance.targets.adapted import AdaptedStack
@@ -17,10 +19,7 @@ from conformance.targets.opening import opener
 from mutants.bench import Bench, Seen, Wrap, variations
 from mutants.building import agent
 from mutants.table import Mutant
-from mutations.altering import AlteringTarget, Mutation
 
-PROFILES = ("full", "default")
-"""lwIP's profiles that a source mutant is tried with, until one shows it."""
 NAMED = 3
 """Catches with the right reason after which a mutant's run ends."""
 OTHERS = 12
@@ -62,10 +61,23 @@ class Base:
         return self._seen[variation.id]
 
 
+@dataclass(slots=True)
+class _Found:
+    mutant: Mutant
+    target: str
+    verdict: str
+    caught: tuple[Seen, ...]
+    others: tuple[Seen, ...]
+    ran: int
+    differ: tuple[str, ...]
+
+
 class Measurer:
     """Measures mutants one after the other, with an unchanged target of each kind opened beside."""
 
-    def __init__(self) -> None:
+    def __init__(self, thorough: bool = False) -> None:
+        self.thorough = thorough
+        """With the variations over IPv6, too: twice the work, and few stacks differ there."""
         self._bases: dict[str, Base] = {}
 
     def base(self, target: str) -> Base:
@@ -85,38 +97,44 @@ class Measurer:
         begun = time.monotonic()
         if mutant.kind == "reply":
             base = self.base(target)
-            found = _sift(mutant, target, base.bench, base, _altering(mutant))
+            found = self._sift(mutant, target, base.bench, base, _altering(mutant))
         else:
             found = self._source(mutant)
         took = time.monotonic() - begun
         return Score(**{name: getattr(found, name) for name in found.__slots__}, seconds=took)
 
     def _source(self, mutant: Mutant) -> _Found:
-        best: _Found | None = None
-        for profile in PROFILES:
-            name = "lwip" if profile == "default" else f"lwip:{profile}"
-            with _built(mutant, profile) as bench:
-                found = _sift(mutant, name, bench, self.base(name), None)
-            if best is None or _RANK[found.verdict] < _RANK[best.verdict]:
-                best = found
-            if best.verdict in ("caught", "equivalent"):
-                break
-        assert best is not None
-        return best
+        profile = mutant.profile
+        name = "lwip" if profile == "default" else f"lwip:{profile}"
+        with _built(mutant, "" if profile == "default" else profile) as bench:
+            return self._sift(mutant, name, bench, self.base(name), None)
 
-
-_RANK = {"caught": 0, "equivalent": 0, "other": 1, "survived": 2, "unseen": 3}
-
-
-@dataclass(slots=True)
-class _Found:
-    mutant: Mutant
-    target: str
-    verdict: str
-    caught: tuple[Seen, ...]
-    others: tuple[Seen, ...]
-    ran: int
-    differ: tuple[str, ...]
+    def _sift(self, mutant: Mutant, name: str, bench: Bench, base: Base, wrap: Wrap | None) -> _Found:
+        caught: list[Seen] = []
+        others: list[Seen] = []
+        ran: list[Seen] = []
+        deaths = 0
+        chosen = {v.id: v for v in ordered(mutant, variations()) if bench.able(v) and (self.thorough or v.version == 4)}
+        for seen in bench.run(list(chosen.values()), wrap):
+            ran.append(seen)
+            if not seen.found or base.of(chosen[seen.id]).verdict != "PASS":
+                continue
+            if mutant.named_by(seen.requirements):
+                caught.append(seen)
+                if len(caught) >= NAMED:
+                    break
+            else:
+                others.append(seen)
+                deaths += "died" in seen.message or "answer" in seen.message
+                if deaths >= HANGS and caught:
+                    break
+        differ: list[str] = []
+        if not caught:
+            differ = [s.id for s in ran if s.touched or (wrap is None and s.wire != base.of(chosen[s.id]).wire)]
+        verdict = "caught" if caught else "other" if others else "survived" if differ else "unseen"
+        if mutant.equivalent and not caught and not others:
+            verdict = "equivalent"
+        return _Found(mutant, name, verdict, tuple(caught), tuple(others[:OTHERS]), len(ran), tuple(differ))
 
 
 @contextmanager
@@ -141,31 +159,3 @@ def _altering(mutant: Mutant) -> Wrap:
 def ordered(mutant: Mutant, chosen: tuple[m.Variation, ...]) -> list[m.Variation]:
     """Those first that decide a requirement which the mutant breaks; else as they stand."""
     return sorted(chosen, key=lambda variation: not mutant.named_by(variation.case.requirements))
-
-
-def _sift(mutant: Mutant, name: str, bench: Bench, base: Base, wrap: Wrap | None) -> _Found:
-    caught: list[Seen] = []
-    others: list[Seen] = []
-    ran: list[Seen] = []
-    deaths = 0
-    chosen = {v.id: v for v in ordered(mutant, variations()) if bench.able(v)}
-    for seen in bench.run(list(chosen.values()), wrap):
-        ran.append(seen)
-        if not seen.found or base.of(chosen[seen.id]).verdict != "PASS":
-            continue
-        if mutant.named_by(seen.requirements):
-            caught.append(seen)
-            if len(caught) >= NAMED:
-                break
-        else:
-            others.append(seen)
-            deaths += "died" in seen.message or "answer" in seen.message
-            if deaths >= HANGS and caught:
-                break
-    differ: list[str] = []
-    if not caught:
-        differ = [s.id for s in ran if s.touched or (wrap is None and s.wire != base.of(chosen[s.id]).wire)]
-    verdict = "caught" if caught else "other" if others else "survived" if differ else "unseen"
-    if mutant.equivalent and not caught and not others:
-        verdict = "equivalent"
-    return _Found(mutant, name, verdict, tuple(caught), tuple(others[:OTHERS]), len(ran), tuple(differ))

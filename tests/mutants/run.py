@@ -1,6 +1,6 @@
 """The mutation score: `python tests/mutants/run.py [--sample N --seed S] [--target NAME] [NAME ...]`.
 
-Prints a table of the mutants, what each breaks and which cases caught it, then the survivors and the score; `--json FILE`
+Prints a table of the mutants, what each breaks and which cases caught it, then survivors and the score; `--json FILE`
 has all of it. Exit code 0 when every mutant was caught or is proven equivalent, 1 when one survived, 2 for wrong usage,
 3 when the stack can't be built here.
 """
@@ -41,9 +41,9 @@ def chosen(sample: int | None, seed: int, names: Sequence[str], kind: str) -> li
     return some
 
 
-def _begin() -> None:
+def _begin(thorough: bool) -> None:
     global _measurer  # noqa: PLW0603 - one to a process, kept from mutant to mutant
-    _measurer = Measurer()
+    _measurer = Measurer(thorough)
 
 
 def _score(mutant: Mutant, target: str) -> Score:
@@ -51,10 +51,10 @@ def _score(mutant: Mutant, target: str) -> Score:
     return _measurer.score(mutant, target)
 
 
-def measured(some: Sequence[Mutant], target: str, processes: int = PROCESSES) -> Iterator[Score]:
+def measured(some: Sequence[Mutant], target: str, thorough: bool = False) -> Iterator[Score]:
     """The score of each, as they are done. Raises TargetError, MissingError, RuntimeError, TableError."""
     spawn = multiprocessing.get_context("spawn")  # never a copy of a process that holds agents
-    with ProcessPoolExecutor(min(processes, len(some)) or 1, mp_context=spawn, initializer=_begin) as pool:
+    with ProcessPoolExecutor(PROCESSES, mp_context=spawn, initializer=_begin, initargs=(thorough,)) as pool:
         jobs = [pool.submit(_score, mutant, target) for mutant in some]
         try:
             for job in as_completed(jobs):
@@ -67,7 +67,9 @@ def line(score: Score) -> str:
     """One row of the table."""
     by = " ".join(dict.fromkeys(seen.id.partition("[")[0] for seen in score.caught or score.others)) or "-"
     named = next((id_ for seen in score.caught for id_ in seen.requirements), score.mutant.breaks[0])
-    return f"{score.mutant.kind:6} {score.mutant.part:10} {score.mutant.name:42} {named:42} {score.verdict:10} {by[:120]}"
+    return (
+        f"{score.mutant.kind:6} {score.mutant.part:10} {score.mutant.name:42} {named:42} {score.verdict:10} {by[:120]}"
+    )
 
 
 def told(scores: Sequence[Score]) -> str:
@@ -103,13 +105,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, metavar="S")
     parser.add_argument("--kind", choices=("all", "source", "reply"), default="all")
     parser.add_argument("--target", default="lwip:full", help="before which reply mutants stand (default: lwip:full)")
+    parser.add_argument("--thorough", action="store_true", help="with the variations over IPv6, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
     asked = parser.parse_args()
     if asked.sample is not None and asked.sample < 1:
         parser.error("--sample takes a number from 1 on")
     scores = []
     try:
-        for score in measured(chosen(asked.sample, asked.seed, asked.names, asked.kind), asked.target):
+        some = chosen(asked.sample, asked.seed, asked.names, asked.kind)
+        for score in measured(some, asked.target, asked.thorough):
             scores.append(score)
             print(line(score), flush=True)
     except TableError as problem:
