@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,8 @@ class Measurer:
         self.thorough = thorough
         """With the variations over IPv6, too: twice the work, and few stacks differ there."""
         self._bases: dict[str, Base] = {}
+        self._mended: dict[str, Base] = {}
+        self._open = ExitStack()
 
     def base(self, target: str) -> Base:
         """The unchanged target of that name. Raises TargetError."""
@@ -91,6 +93,7 @@ class Measurer:
         for base in self._bases.values():
             base.bench.close()
         self._bases.clear()
+        self._open.close()
 
     def score(self, mutant: Mutant, target: str = "lwip:full") -> Score:
         """Run one mutant: a source mutant in lwIP, a reply mutant before `target`. Raises TargetError, TableError."""
@@ -106,8 +109,10 @@ class Measurer:
     def _source(self, mutant: Mutant) -> _Found:
         profile = mutant.profile
         name = "lwip" if profile == "default" else f"lwip:{profile}"
-        with _built(mutant, "" if profile == "default" else profile) as bench:
-            return self._sift(mutant, name, bench, self.base(name), None)
+        if name not in self._mended:
+            self._mended[name] = Base(self._open.enter_context(_built(None, profile)))
+        with _built(mutant, profile) as bench:
+            return self._sift(mutant, name, bench, self._mended[name], None)
 
     def _sift(self, mutant: Mutant, name: str, bench: Bench, base: Base, wrap: Wrap | None) -> _Found:
         caught: list[Seen] = []
@@ -138,9 +143,9 @@ class Measurer:
 
 
 @contextmanager
-def _built(mutant: Mutant, profile: str) -> Iterator[Bench]:
-    with agent(mutant, profile) as path:
-        bench = Bench(AdaptedStack(mutant.name, Program((str(path),))))
+def _built(mutant: Mutant | None, profile: str) -> Iterator[Bench]:
+    with agent(mutant, "" if profile == "default" else profile) as path:
+        bench = Bench(AdaptedStack("lwip" if mutant is None else mutant.name, Program((str(path),))))
         try:
             yield bench
         finally:

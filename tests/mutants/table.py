@@ -67,7 +67,15 @@ def mutants() -> tuple[Mutant, ...]:
 
 def _source() -> Iterator[Mutant]:
     for path in sorted((HERE / "lwip").glob("*.yaml")):
-        yield from _read(path, path.stem)
+        if path.stem != "repairs":
+            yield from _read(path, path.stem)
+
+
+@lru_cache(maxsize=1)
+def repairs() -> tuple[Mutant, ...]:
+    """What is mended in lwIP before mutants are made of it."""
+    entries = yaml.safe_load((HERE / "lwip" / "repairs.yaml").read_text(encoding="utf-8"))
+    return tuple(Mutant(name, (), entry.pop("why"), "repairs", **entry) for name, entry in entries.items())
 
 
 def _read(path: Path, part: str) -> Iterator[Mutant]:

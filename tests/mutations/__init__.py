@@ -6,8 +6,8 @@ The table is YAML, one file per folder of the suite, `tests/mutations/<folder>.y
     open/three-way-handshake:          # the case
       - step: "expect: SYN,ACK"        # the guarding step: how its text begins; `#2` at the end: the second such step
         alter: {ack: 1}                # what the wire does to the target's segments from the acts before that step on
-        only: SYN                      # optional: alter only segments with this flag, or `text`, `copy`, `bare`, `sack`,
-                                       # `again` (bare, with the numbers of the segment before)
+        only: SYN                      # optional: alter only segments with this flag, or `text`, `copy`,
+                                       # `bare`, `sack`, `again` (bare, with the numbers of the one before)
         skip: 1                        # optional: leave the first such segments alone
         variation: ip=v4               # optional: a part of the id of the variation to use (default: the first)
         requirement: RFC9293-MUST-12   # optional: the requirement that must be the reason (default: the step's, or one

@@ -18,6 +18,7 @@ _PROFILES = {
     "timestamps": "with the timestamps option",
     "sack": "with SACK",
     "wscale": "with window scaling, and a window of 256 KiB",
+    "small": "with a window of 4 KiB, so that a receive buffer can be asked for",
     "full": "with timestamps, SACK and window scaling",
 }
 _SOURCES = ("core/*.c", "core/ipv4/*.c", "core/ipv6/*.c", "netif/ethernet.c")
