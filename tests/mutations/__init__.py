@@ -6,7 +6,8 @@ The table is YAML, one file per folder of the suite, `tests/mutations/<folder>.y
     open/three-way-handshake:          # the case
       - step: "expect: SYN,ACK"        # the guarding step: how its text begins; `#2` at the end: the second such step
         alter: {ack: 1}                # what the wire does to the target's segments from the acts before that step on
-        only: SYN                      # optional: alter only segments with this flag, or `text`, `copy`, `bare`
+        only: SYN                      # optional: alter only segments with this flag, or `text`, `copy`,
+                                       # `bare`, `sack`, `again` (bare, with the numbers of the one before)
         skip: 1                        # optional: leave the first such segments alone
         variation: ip=v4               # optional: a part of the id of the variation to use (default: the first)
         since: "expect: SYN"           # optional: the step from which on to alter, if earlier than the acts before `step`
@@ -28,7 +29,8 @@ fires on the altered reply, wherever in the case it is seen; a `step` then only 
             {say: abc}          it has this text                {extra: n}     n further segments of text follow it
             {option: {remove: ts}} {option: {set: [mss, 9999]}}  options
             {reply: FLAGS}      to every segment of the tester comes one more answer, made of its own numbers
-            {sum: bad} {reserved: n}
+            {sum: bad} {reserved: n} {tos: n} {shrink: n}  the window smaller by n
+            {ts: {val: n, ecr: n}} {sack: reverse} {sack: wide} {sack: first} {sack: inside-out}  within these options
             {call: {verb: recv, error: ECONNRESET}} {call: {verb: recv, value: "abc"}} {call: {verb: recv, value: eof}}
                                 the agent's outcome is another one
 """

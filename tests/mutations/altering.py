@@ -34,6 +34,8 @@ class Mutation:
     stamps: Any = None
     seen: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
     """(ports, seq) of what occupied numbers -> its time: to know copies."""
+    last: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    """Tester port -> seq and ack of the target's latest segment: to know what says nothing new."""
     shifted: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
 
     def applies(self, segment: Segment, copy: bool) -> bool:
@@ -43,6 +45,11 @@ class Mutation:
             return copy
         if only == "text":
             return bool(segment.payload)
+        if only == "again":
+            same = self.last.get(segment.dport) == (segment.seq, segment.ack)
+            return same and not segment.length and not segment.flags & RST
+        if only == "sack":
+            return segment.option("sack") is not None
         if only == "bare":
             return not segment.length and not segment.flags & RST
         return only is None or bool(segment.flags & bits(only))
@@ -56,7 +63,9 @@ class Mutation:
         if segment.flags & SYN:
             self.iss = segment.seq
         self.stamps = self.stamps or find(segment.options, "ts")
-        if not self.armed or not self.applies(segment, before is not None):
+        wanted = self.armed and self.applies(segment, before is not None)
+        self.last[segment.dport] = (segment.end, segment.ack)
+        if not wanted:
             return [(segment, 0.0)]
         if self.skip:
             self.skip -= 1
@@ -88,6 +97,12 @@ class Mutation:
                     for at in range(size, (value + 1) * size, size)
                 ]
                 return [(s, 0.0), *((each, 0.0) for each in more)]
+            elif what == "shrink":
+                s.win = max(0, s.win - value)
+            elif what == "ts":
+                s.options = _timestamps(s.options, **value)
+            elif what == "sack":
+                s.options = tuple(_blocks(o, value) if o[0] == "sack" else o for o in s.options)
             elif what == "set":
                 s.flags |= bits(value)
             elif what == "clear":
@@ -148,6 +163,24 @@ def _text(payload: bytes, value: Any) -> bytes:
     if isinstance(value, str) and value.startswith("+"):
         return payload + bytes(int(value)) if payload else payload
     return b"" if value == "drop" else payload[: int(value)]
+
+
+def _timestamps(options: tuple[Any, ...], val: int = 0, ecr: int = 0) -> tuple[Any, ...]:
+    def moved(option: Any) -> Any:
+        return ("ts", (option[1] + val) & 0xFFFFFFFF, (option[2] + ecr) & 0xFFFFFFFF)
+
+    return tuple(moved(option) if option[0] == "ts" else option for option in options)
+
+
+def _blocks(option: Any, value: str) -> Any:
+    blocks = option[1:]
+    if value == "reverse":
+        return ("sack", *reversed(blocks))
+    if value == "wide":
+        return ("sack", *((left, (right + 1) & 0xFFFFFFFF) for left, right in blocks))
+    if value == "first":
+        return ("sack", blocks[0])
+    return ("sack", *((right, left) for left, right in blocks))
 
 
 def _options(options: tuple[Any, ...], value: dict[str, Any]) -> tuple[Any, ...]:

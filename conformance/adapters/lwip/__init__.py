@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from conformance.adapters.base import Adapter, MissingError, Program
@@ -16,6 +18,7 @@ _PROFILES = {
     "timestamps": "with the timestamps option",
     "sack": "with SACK",
     "wscale": "with window scaling, and a window of 256 KiB",
+    "small": "with a window of 4 KiB, so that a receive buffer can be asked for",
     "full": "with timestamps, SACK and window scaling",
 }
 _SOURCES = ("core/*.c", "core/ipv4/*.c", "core/ipv6/*.c", "netif/ethernet.c")
@@ -23,33 +26,58 @@ _SOURCES = ("core/*.c", "core/ipv4/*.c", "core/ipv6/*.c", "netif/ethernet.c")
 
 def prepare(profile: str, cache: Path) -> Program:
     """The agent, compiled with the profile's options."""
-    for tool in ("cc", "apt-get", "dpkg-source"):
-        if shutil.which(tool) is None:
-            raise MissingError(f"no {tool}")
-    own = sorted([*_HERE.glob("*.[ch]"), *_HERE.glob("arch/*.h")])
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in own) + profile.encode()).hexdigest()[:16]
-    agent = cache / f"agent-{profile or 'default'}-{digest}"
+    agent = cache / f"agent-{profile or 'default'}-{digest(profile)}"
     if not agent.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
-            _compile(profile, _source(cache), Path(folder) / "agent")
-            (Path(folder) / "agent").rename(agent)
+        unpacked = source(cache)
+        with tempfile.TemporaryDirectory(dir=cache) as name:
+            folder = Path(name)
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                jobs = [
+                    pool.submit(compile_file, profile, unpacked, file, folder / f"{number}.o")
+                    for number, file in enumerate(files(unpacked))
+                ]
+                link([job.result() for job in jobs], folder / "agent")
+            (folder / "agent").rename(agent)
     return Program((str(agent),))
 
 
-def _compile(profile: str, source: Path, agent: Path) -> None:
-    files = [str(file) for pattern in _SOURCES for file in sorted((source / "src").glob(pattern))]
-    command = ["cc", "-O1", "-g", "-o", str(agent), f"-I{_HERE}", f"-I{source}/src/include", "-w"]
+def digest(profile: str) -> str:
+    """Sixteen digits that change with the agent's own source and with the profile."""
+    own = sorted([*_HERE.glob("*.[ch]"), *_HERE.glob("arch/*.h")])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in own) + profile.encode()).hexdigest()[:16]
+
+
+def files(source: Path) -> list[Path]:
+    """The C files that the agent is made of: its own, and those of lwIP's `source`."""
+    return [*sorted(_HERE.glob("*.c")), *(f for pattern in _SOURCES for f in sorted((source / "src").glob(pattern)))]
+
+
+def compile_file(profile: str, source: Path, file: Path, result: Path) -> Path:
+    """Compile one C file, of lwIP's `source` or a changed copy of it. Raises RuntimeError with the compiler's words."""
+    command = ["cc", "-O1", "-g", "-w", "-c", "-o", str(result), f"-I{_HERE}", f"-I{source}/src/include"]
     if profile:
         command.append(f"-DPROFILE_{profile.upper()}")
-    _run([*command, *map(str, sorted(_HERE.glob("*.c"))), *files])
+    _run([*command, str(file)])
+    return result
 
 
-def _source(cache: Path) -> Path:
-    """lwIP's source, unpacked in the cache; fetched by the machine's own package sources, which stay as they are."""
+def link(objects: Iterable[Path], agent: Path) -> None:
+    """Make the agent of its compiled files. Raises RuntimeError."""
+    _run(["cc", "-o", str(agent), *map(str, objects)])
+
+
+def source(cache: Path) -> Path:
+    """lwIP's source, unpacked in the cache; fetched by the machine's own package sources, which stay as they are.
+
+    Raises MissingError, RuntimeError.
+    """
+    for tool in ("cc", "apt-get", "dpkg-source"):
+        if shutil.which(tool) is None:
+            raise MissingError(f"no {tool}")
     kept = cache / "source"
     if kept.exists():
         return kept
+    cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as name:
         folder = Path(name)
         (folder / "lists" / "partial").mkdir(parents=True)

@@ -48,6 +48,8 @@
 #define LWIP_WND_SCALE 1
 #define TCP_RCV_SCALE 3
 #define TCP_WND 262144
+#elif defined(PROFILE_SMALL)
+#define TCP_WND 4096
 #else
 #define TCP_WND 65535
 #endif
