@@ -25,6 +25,7 @@ import struct
 import sys
 import time
 import traceback
+from importlib.metadata import version
 from typing import Any, Callable, Coroutine
 
 EPOCH = 1_000_000_000_000
@@ -133,7 +134,7 @@ class Stack:
         self.loop = loop = Loop()
         self.sent: list[tuple[bytes, int]] = []
         self._arrived: collections.deque[bytes] = collections.deque()
-        asyncio.events._set_running_loop(loop)
+        self.enter()
         time.monotonic, time.time, time.monotonic_ns = loop.time, loop.time, lambda: loop.now  # type: ignore[assignment]
         self._seed(int(said.get("seed", 1)))
         import pmd_net_addr as net
@@ -145,6 +146,7 @@ class Stack:
         self.api, self.stack, self.sysctl, self.net = api, stack, sysctl, net
         io_backend.read, io_backend.writev = self._read, self._written  # type: ignore[assignment]
         io_backend.set_nonblocking = lambda fd: None
+        self.version = version("pmd-pytcp")
         self.addresses = [address.split("/")[0] for address in said["addresses"]]
         hosts = {":" in address: address for address in said["addresses"]}
         gateways = {":" in gateway: gateway for gateway in said["gateways"]}
@@ -164,6 +166,7 @@ class Stack:
             ip6_gua_autoconfig=False,
             sysctls=PROFILES[profile],
         )
+        self._rest()
         started = loop.create_task(stack.start())
         loop.run_until(EPOCH + BOOT)
         started.result()
@@ -174,8 +177,11 @@ class Stack:
         owned = {str(address) for address in (*stack.local_ip4_unicast(), *stack.local_ip6_unicast())}
         if missing := set(self.addresses) - owned:
             raise SystemExit(f"the stack has not taken {', '.join(sorted(missing))}")
-        self._rest()
         self.sent.clear()
+
+    def enter(self) -> None:
+        """Make the loop the running one: of a process, so again in each copy."""
+        asyncio.events._set_running_loop(self.loop)
 
     @staticmethod
     def _seed(seed: int) -> None:
@@ -393,7 +399,7 @@ class Sockets:
 
         listens = False
         for one in self._stack.stack.sockets.values():
-            if not isinstance(getattr(one, "state", None), self._state_type()) or one.local_port != local[1]:
+            if one.socket_type is not self._api.SocketType.STREAM or one.local_port != local[1]:
                 continue
             if same(one.local_ip_address, local[0]) and one.remote_port == remote[1]:
                 if same(one.remote_ip_address, remote[0]) and one.state.name != "CLOSED":
@@ -401,12 +407,6 @@ class Sockets:
             elif one.state.name == "LISTEN":
                 listens = True
         return "LISTEN" if listens else "CLOSED"
-
-    @staticmethod
-    def _state_type() -> type:
-        from pmd_pytcp.protocols.tcp.tcp__enums import FsmState
-
-        return FsmState
 
     def do_dispose(self, said: dict[str, Any]) -> None:
         held = self._open.pop(said["socket"], None)
@@ -482,11 +482,9 @@ class Agent:
 
     def hello(self) -> dict[str, object]:
         """What the agent says of the stack."""
-        from importlib.metadata import version
-
         get = self._stack.sysctl.get
         return {
-            **{"protocol": 1, "stack": "PyTCP", "version": f"3.0.7 (pmd-pytcp {version('pmd-pytcp')})"},
+            **{"protocol": 1, "stack": "PyTCP", "version": f"3.0.7 (pmd-pytcp {self._stack.version})"},
             **{"clock": "virtual", "frames": "channel", "ip": [4, 6], "verbs": Sockets.verbs()},
             **{"options": ["mss", "wscale", "sackOK", "ts"], "state": True, "reset": True, "ports": "exact"},
             "msl": get("tcp.time_wait.delay_ms") / 2000,
@@ -526,6 +524,7 @@ def copy(channel: socket.socket, stack: Stack) -> int:
         return code
     code = 1
     try:
+        stack.enter()
         code = Agent(channel, stack).serve()
     except (AssertionError, ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError):
         traceback.print_exc()  # a call of the stack's that breaks in the middle: the stack has crashed
