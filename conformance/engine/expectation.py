@@ -12,7 +12,7 @@ from conformance.tcp import recognise
 from conformance.tcp.expression import Anything, Number, Range, Value, Variable
 from conformance.tcp.notation import Field, Kind, OptionItem, OptionList, Positions, Retransmission, SegmentLine, Stream
 from conformance.tcp.options import Option, find
-from conformance.tcp.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, Segment, flag_names
+from conformance.tcp.segment import ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, Segment, flag_names
 from conformance.tcp.sequence import MASK, add, at_or_before, before
 
 Differences = tuple[Difference, ...]
@@ -51,8 +51,8 @@ def _segment(line: SegmentLine, segment: Segment, scope: Scope, conn: Conn) -> D
         segment = recognise.plain_ack(segment)
         flags = segment.flags
     free = PSH | line.optional
-    if flags & _SETUP == SYN | ECE | CWR and line.flags & _SETUP == SYN:
-        free |= ECE | CWR  # a SYN may ask for ECN (RFC 3168 section 6.1.1)
+    if flags & _SETUP == SYN | ECE | CWR and line.flags & (_SETUP | AE) == SYN:
+        free |= ECE | CWR | AE  # a SYN may ask for ECN (RFC 3168 section 6.1.1), or for AccECN (RFC 9768 section 3.1.1)
     if (flags ^ line.flags) & ~free or (line.flags & PSH and not flags & PSH):
         found.append(Difference("flags", flag_names(line.flags), flag_names(flags)))
     said = _said(line.fields) if line.fields else _NOTHING_SAID
