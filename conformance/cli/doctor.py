@@ -44,7 +44,7 @@ start: ESTABLISHED
 steps:
   - deliver: tcp conformance
   - call: send("tcp conformance")
-  - expect: PSH,ACK "tcp conformance"
+  - expect: ACK "tcp conformance"
     acked: true
   - send: FIN,ACK
   - expect: ACK

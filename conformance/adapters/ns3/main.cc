@@ -34,7 +34,7 @@ const int64_t LATEST = INT64_MAX / 4;
 const size_t LONGEST_FRAME = 65600;
 
 unsigned long frames_in, frames_out;
-bool booted, busy; /* busy: frames were sent or calls ended since the latest answer to `advance` */
+bool booted, busy; /* busy: frames were sent or calls ended since the latest answer */
 
 void emit(const uint8_t *frame, size_t length)
 {
@@ -151,6 +151,7 @@ void serve()
             _exit(RESET);
         } else {
             sockets_request(id, verb, line);
+            busy = false; /* what was sent until now came before the answer */
             settle();
         }
     }
