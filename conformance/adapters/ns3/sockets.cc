@@ -37,6 +37,18 @@ std::deque<Call> waiting;
 
 /* --- what ns-3 tells -------------------------------------------------------------------------------------------------- */
 
+void adopt(const Shared &s, Ptr<TcpSocketBase> tcp);
+
+Shared accepted(const Sock &listener, Ptr<TcpSocketBase> tcp, const Address &from)
+{
+    Shared made = std::make_shared<Sock>();
+    made->local = listener.local;
+    made->remote = from;
+    made->bound = made->used = made->connected = true;
+    adopt(made, tcp);
+    return made;
+}
+
 void adopt(const Shared &s, Ptr<TcpSocketBase> tcp)
 {
     std::weak_ptr<Sock> weak = s;
@@ -46,6 +58,15 @@ void adopt(const Shared &s, Ptr<TcpSocketBase> tcp)
             then(*own);
     };
     s->tcp = tcp;
+    tcp->SetAcceptCallback(
+        MakeNullCallback<bool, Ptr<Socket>, const Address &>(), /* every peer may connect */
+        Callback<void, Ptr<Socket>, const Address &>([weak](Ptr<Socket> told, const Address &from) {
+            Shared own = weak.lock();
+            if (own != nullptr && own->tcp == told)
+                own->connected = true; /* after a simultaneous open this is what it tells */
+            else if (own != nullptr)
+                own->queue.push_back(accepted(*own, DynamicCast<TcpSocketBase>(told), from));
+        }));
     tcp->SetConnectCallback(
         Callback<void, Ptr<Socket>>([with](Ptr<Socket> told) { with(told, [](Sock &own) { own.connected = true; }); }),
         Callback<void, Ptr<Socket>>([with](Ptr<Socket> told) { with(told, [](Sock &own) { own.error = "ETIMEDOUT"; }); }));
@@ -192,20 +213,6 @@ void do_open(long long id, long number, const char *line)
 
 void do_listen(const Shared &s, long long id)
 {
-    std::weak_ptr<Sock> weak = s;
-    s->tcp->SetAcceptCallback(
-        MakeNullCallback<bool, Ptr<Socket>, const Address &>(), /* every peer may connect */
-        Callback<void, Ptr<Socket>, const Address &>([weak](Ptr<Socket> told, const Address &from) {
-            Shared listener = weak.lock();
-            if (listener == nullptr)
-                return;
-            Shared made = std::make_shared<Sock>();
-            made->local = listener->local;
-            made->remote = from;
-            made->bound = made->used = made->connected = true;
-            adopt(made, DynamicCast<TcpSocketBase>(told));
-            listener->queue.push_back(made);
-        }));
     if (!bind(*s) || s->tcp->Listen() != 0) {
         answer_error(id, errno_of(*s));
         return;
