@@ -93,7 +93,7 @@ bool adjust(const std::string &profile)
 {
     GlobalValue::Bind("ChecksumEnabled", BooleanValue(true));
     if (profile != "small") /* it negotiates no MSS: what fits its device with IPv6 and timestamps */
-        Config::SetDefault("ns3::TcpSocket::SegmentSize", UintegerValue(1428));
+        Config::SetDefault("ns3::TcpSocket::SegmentSize", UintegerValue(1000));
     if (profile == "plain") {
         Config::SetDefault("ns3::TcpSocketBase::Timestamp", BooleanValue(false));
         Config::SetDefault("ns3::TcpSocketBase::Sack", BooleanValue(false));
