@@ -30,6 +30,7 @@ namespace
 
 const int RESET = 77;
 const int64_t BOOT = 600'000'000'000; /* ns until the addresses are there and no router was found */
+const double PROBED = 6.5; /* s until the first probe of a closed window, which is later than any first repeat */
 const int64_t LATEST = INT64_MAX / 4;
 const size_t LONGEST_FRAME = 65600;
 
@@ -84,7 +85,8 @@ void hello()
     any->GetAttribute("MaxSegLifetime", msl);
     bool asks = DynamicCast<TcpSocketBase>(any) != nullptr && any->GetAttributeFailSafe("UseEcn", ecn) && ecn.Get() != 0;
     channel_say("{\"hello\":{\"protocol\":1,\"stack\":\"ns-3\",\"version\":\"%s\",\"clock\":\"virtual\",", VERSION);
-    channel_say("\"frames\":\"channel\",\"ip\":[4,6],\"state\":true,\"reset\":true,\"msl\":%.3f,", msl.Get());
+    channel_say("\"frames\":\"channel\",\"ip\":[4,6],\"state\":true,\"reset\":true,\"msl\":%.3f,\"first_repeat\":%.1f,",
+                msl.Get(), PROBED);
     channel_say("\"verbs\":[\"listen\",\"accept\",\"connect\",\"send\",\"recv\",\"shutdown\",\"close\",\"setsockopt\","
                 "\"getsockopt\",\"poll\"],\"options\":[");
     const char *between = "";
