@@ -212,7 +212,7 @@ def test_packages_that_apt_does_not_have_are_missing_and_leave_nothing(tmp_path)
     from conformance.adapters.base import MissingError
     from conformance.adapters.debian import packages
 
-    with pytest.raises(MissingError, match="no-such-package-anywhere|no apt-get|no dpkg"):
+    with pytest.raises(MissingError, match=r"no-such-package-anywhere|no apt-get|no dpkg"):
         packages("kept", ("no-such-package-anywhere",), tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -131,8 +131,8 @@ bool try_connect(const Shared &s, long long id)
     }
     if (!s->gone && s->error.empty())
         return false;
-    /* It is told as closed: that was the peer's doing, or an error that has a name. */
-    answer_error(id, s->error.empty() || s->reset ? "ECONNREFUSED" : s->error.c_str());
+    /* What is told as an end without an error was the peer's doing. */
+    answer_error(id, s->error.empty() ? "ECONNREFUSED" : s->error.c_str());
     Shared fresh = std::make_shared<Sock>();
     fresh->local = s->local;
     fresh->remote = s->remote;
@@ -282,12 +282,11 @@ void do_shutdown(Sock &s, long long id, const char *line)
         answer_null(id);
 }
 
-/* The application has the socket no more; the stack finishes by itself. */
+/* The application has the socket no more; the stack finishes by itself. Calls that wait learn what comes of it. */
 void let_go(long number)
 {
     Shared s = sockets[number];
     sockets.erase(number);
-    std::erase_if(waiting, [&s](const Call &call) { return call.of == s; });
     for (const Shared &left : s->queue)
         left->tcp->Close();
     s->tcp->Close();
@@ -333,6 +332,8 @@ void sockets_request(long long id, const std::string &verb, const char *line)
         else
             answer_error(id, "EBADF");
     } else if (verb == "close" || verb == "dispose") {
+        if (verb == "dispose")
+            std::erase_if(waiting, [&s](const Call &call) { return call.of == s; });
         let_go(number);
         answer_null(id);
     } else if (verb == "listen") {

@@ -30,8 +30,6 @@ ns3::Address endpoint(const char *value);
 std::pair<std::string, unsigned> named(const ns3::Address &address);
 
 void answer_int(long long id, long value);
-void answer_null(long long id);
-void answer_error(long long id, const char *name);
 /* The name of the errno that ns-3 has kept for a socket. */
 const char *errno_of(const Sock &s);
 
