@@ -113,7 +113,16 @@ def test_doctor_says_ok(invoke):
     result = invoke("doctor")
     assert result.exit_code == 0, result.output
     assert {line[:2] for line in result.stdout.splitlines()} == {"ok"}
-    for what in ("path", "offloads", "barrier", "RST leaks", "positive control", "clock resolution", "clock steps"):
+    for what in (
+        "path",
+        "offloads",
+        "barrier",
+        "RST leaks",
+        "positive control",
+        "states",
+        "clock resolution",
+        "clock steps",
+    ):
         assert f"ok   {what} " in result.stdout
 
 

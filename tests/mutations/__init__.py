@@ -10,7 +10,7 @@ The table is YAML, one file per folder of the suite, `tests/mutations/<folder>.y
                                        # `bare`, `sack`, `again` (bare, with the numbers of the one before)
         skip: 1                        # optional: leave the first such segments alone
         variation: ip=v4               # optional: a part of the id of the variation to use (default: the first)
-        since: "expect: SYN"           # optional: the step from which on to alter, if earlier than the acts before `step`
+        since: "expect: SYN"           # optional: the step from which on to alter, if before the acts ahead of `step`
         requirement: RFC9293-MUST-12   # optional: the requirement that must be the reason (default: the step's, or one
                                        # of the case's)
         because: a stack that ...      # in words: which wrong stack this is

@@ -40,9 +40,14 @@ def lwip() -> Opener:
     return or_skipped("lwip")
 
 
-@pytest.fixture(scope="module", params=["lwip", "libslirp"])
+@pytest.fixture(scope="module", params=["lwip", "libslirp", "ns3"])
 def repeating(request: pytest.FixtureRequest) -> Opener:
     return or_skipped(request.param)
+
+
+@pytest.fixture(scope="module")
+def ns3() -> Opener:
+    return or_skipped("ns3")
 
 
 def some() -> Iterator[Variation]:
@@ -147,6 +152,79 @@ def test_a_crash_is_a_finding_of_its_case_and_the_others_go_on(lwip, monkeypatch
         assert "crashed: SIGSEGV" in result.reason
         assert any(event.kind == "sent" and b"deadly" in event.data for event in result.trace)  # type: ignore[operator]
     assert [results[variation.id].verdict for variation in list(some())[-2:]] == [Verdict.PASS, Verdict.PASS]
+
+
+OWN_CRASH = """
+title: An option whose length can't be
+requirements: [RFC9293-MUST-7]
+start: LISTEN
+steps:
+  - send: SYN seq=irs <raw 0x02000000>
+  - expect: SYN,ACK
+"""
+
+
+def test_a_stack_that_aborts_by_itself_is_told_with_its_last_words_and_the_next_case_has_a_fresh_one(ns3):
+    dying = load_text(OWN_CRASH, "dying.yaml", "dying").variations
+    living = list(load_file(suite.cases() / "open/three-way-handshake.yaml", suite.cases()).variations)
+    results = run(ns3, [*dying, *living])
+    for variation in dying:
+        result = results[variation.id]
+        assert result.verdict is Verdict.FAIL
+        assert "crashed: SIGABRT" in result.reason
+        assert "tcp-option" in result.reason  # where the simulator gave up, in its own words
+    assert {results[variation.id].verdict for variation in living} == {Verdict.PASS}
+
+
+def test_an_agent_of_a_simulator_stops_at_the_first_frame_and_tells_its_state(ns3):
+    case = load_text(
+        """
+        title: SYNs, each at its own time, and the state in between
+        requirements: [RFC9293-3.10.8-RTO]
+        start: CLOSED
+        steps:
+          - call: connect()
+            as: connect
+          - expect: SYN
+            as: first
+          - expect: retransmission of first
+          - expect: retransmission of first
+            gap: 1.5x..2.5x
+          - send: SYN,ACK seq=irs ack=first.end
+          - expect: ACK
+          - result: connect
+            returns: ok
+          - state: ESTABLISHED
+        """.replace("\n        ", "\n"),
+        "syns.yaml",
+        "syns",
+    )
+    results = run(ns3, case.variations)
+    assert {result.verdict for result in results.values()} == {Verdict.PASS}
+    for result in results.values():
+        assert [state.oracle for state in result.states] == ["ESTABLISHED"]
+
+
+def test_a_profile_is_another_configuration_of_the_same_agent(ns3):
+    offered = list(load_file(suite.cases() / "open/timestamps-active.yaml", suite.cases()).variations)
+    assert {result.verdict for result in run(ns3, offered).values()} == {Verdict.PASS}
+    plain = run(built("ns3:plain"), offered)
+    assert {result.verdict for result in plain.values()} == {Verdict.UNSUPPORTED}
+
+
+def test_a_missing_compiler_is_told_with_the_command_that_installs_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TargetError, match=r"no g\+\+; to install: apt-get update && apt-get install -y g\+\+"):
+        opener(Asked(target="ns3"))
+
+
+def test_packages_that_apt_does_not_have_are_missing_and_leave_nothing(tmp_path):
+    from conformance.adapters.base import MissingError
+    from conformance.adapters.debian import packages
+
+    with pytest.raises(MissingError, match=r"no-such-package-anywhere|no apt-get|no dpkg"):
+        packages("kept", ("no-such-package-anywhere",), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_the_stack_has_no_call_for_is_unsupported(lwip):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-from conformance.adapters.base import Adapter, MissingError, Program
+from conformance.adapters.base import Adapter, Program
+from conformance.adapters.debian import packages, run, unpack
 
 _HERE = Path(__file__).parent
 _VERSION = "0.0~20221219"
@@ -49,8 +49,7 @@ def prepare(profile: str, cache: Path) -> Program:
 def _compile(sources: list[Path], folder: Path, cache: Path) -> None:
     """Build the agent in a folder."""
     root = folder / "root"
-    for package in _packages("libraries", _LIBRARIES, cache):
-        _run(["dpkg", "-x", str(package), str(root)])
+    unpack(packages("libraries", _LIBRARIES, cache), root)
     environment = {
         "GO111MODULE": "off",
         "GOPATH": str(root / "usr/share/gocode"),
@@ -61,12 +60,11 @@ def _compile(sources: list[Path], folder: Path, cache: Path) -> None:
     }
     go = _own_go()
     if go is None:
-        for package in _packages("compiler", _COMPILER, cache):
-            _run(["dpkg", "-x", str(package), str(root)])
+        unpack(packages("compiler", _COMPILER, cache), root)
         environment["GOROOT"] = str(root / "usr/lib/go-1.19")
         go = str(root / "usr/lib/go-1.19/bin/go")
     flags = ["-ldflags", f"-s -w -X main.version={_VERSION}"]
-    _run([go, "build", *flags, "-o", str(folder / "agent"), *map(str, sources)], environment)
+    run([go, "build", *flags, "-o", str(folder / "agent"), *map(str, sources)], environment)
 
 
 def _own_go() -> str | None:
@@ -77,41 +75,6 @@ def _own_go() -> str | None:
     done = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False)
     found = re.match(r"go1\.(\d+)", done.stdout)
     return go if found is not None and int(found[1]) in _RELEASES else None
-
-
-def _packages(name: str, packages: tuple[str, ...], cache: Path) -> list[Path]:
-    """Packages as files in the cache, downloaded unless they are there."""
-    kept = cache / name
-    if not kept.exists():
-        for tool in ("apt-get", "dpkg"):
-            if shutil.which(tool) is None:
-                raise MissingError(f"no {tool}: the stack comes as a package of Debian 12")
-        with tempfile.TemporaryDirectory(dir=cache) as temporary:
-            folder = Path(temporary) / name
-            folder.mkdir()
-            try:
-                _run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *packages], cwd=folder)
-            except RuntimeError as problem:
-                raise MissingError(f"apt does not bring {' '.join(packages)}: {problem}") from problem
-            try:
-                folder.rename(kept)
-            except OSError:
-                if not kept.exists():  # else another run was faster
-                    raise
-    return sorted(kept.glob("*.deb"))
-
-
-def _run(command: list[str], environment: dict[str, str] | None = None, cwd: Path | None = None) -> None:
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "LC_ALL": "C", **(environment or {})},
-    )
-    if done.returncode:
-        raise RuntimeError(f"{Path(command[0]).name}: {(done.stderr or done.stdout).strip()[-800:]}")
 
 
 ADAPTER = Adapter(
