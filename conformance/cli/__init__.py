@@ -11,7 +11,7 @@ from conformance.cli.baseline import baseline
 from conformance.cli.doctor import doctor
 from conformance.cli.explain import explain
 from conformance.cli.listing import lint, list_cases, schema
-from conformance.cli.report import diff, report
+from conformance.cli.report import diff, merge, report
 from conformance.cli.run import run
 from conformance.cli.target import target
 
@@ -32,5 +32,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, lint, list_cases, schema, explain, doctor, target, report, diff, baseline):
+for command in (run, lint, list_cases, schema, explain, doctor, target, report, diff, baseline, merge):
     main.add_command(command)
