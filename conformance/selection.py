@@ -26,6 +26,14 @@ def states_of(variation: Variation) -> list[str]:
     return list(dict.fromkeys(str(state) for state in named))
 
 
+def shard_of(text: str) -> tuple[int, int]:
+    """`2/5`, the second of five parts of a run, as numbers. Raises ValueError that says what would be right."""
+    part, slash, parts = text.partition("/")
+    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ValueError(f"--shard {text!r}: say I/N, such as 1/3 for the first of three parts")
+    return int(part), int(parts)
+
+
 @dataclass(frozen=True)
 class Selection:
     """What was asked for; an empty part takes all. Parts are joined by AND, the items of one part by OR."""

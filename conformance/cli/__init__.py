@@ -15,7 +15,7 @@ from conformance.cli.explore import explore
 from conformance.cli.generate import generate
 from conformance.cli.learn import learn
 from conformance.cli.listing import lint, list_cases, schema
-from conformance.cli.report import diff, report
+from conformance.cli.report import diff, merge, report
 from conformance.cli.run import run
 from conformance.cli.target import target
 
@@ -40,16 +40,17 @@ for command in (
     run,
     lint,
     list_cases,
-    coverage,
     schema,
     explain,
     doctor,
     target,
-    baseline,
+    report,
     diff,
+    baseline,
+    merge,
+    coverage,
     explore,
     generate,
     learn,
-    report,
 ):
     main.add_command(command)

@@ -85,3 +85,32 @@ def diff(before: str, after: str, output: str | None, ladders: int) -> None:
     except OSError as error:
         fail(f"{error.filename or output}: {error.strerror}", NOT_RUN)
     sys.exit(1 if comparison.changes else 0)
+
+
+@click.command()
+@REPORTS
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where the merged report goes, or a folder for it.")
+@click.option("--last", is_flag=True, help="Of several results of a variation take the last.")
+@click.option("--any-suite", is_flag=True, help="Merge runs of different case files, too.")
+def merge(reports: tuple[str, ...], output: str, *, last: bool, any_suite: bool) -> None:
+    """Make one report of the parts of a run: of shards (--shard I/N), or of several machines with the same target.
+
+    Exits as the whole run would have: 1 with findings, 3 where a shard is missing or something was not decided.
+    """
+    gc.disable()
+    import sys
+
+    from conformance.report.merging import merge as merge_reports
+    from conformance.report.reading import ReportError
+
+    path = Path(output) / "report.jsonl" if Path(output).is_dir() or output.endswith("/") else Path(output)
+    try:
+        done = merge_reports(found(reports), path, last=last, any_suite=any_suite)
+    except ReportError as error:
+        fail(str(error), USAGE)
+    except OSError as error:
+        fail(f"{error.filename or output}: {error.strerror}", NOT_RUN)
+    click.echo(f"{path}: {done.results} results: " + ", ".join(f"{n} {word}" for word, n in done.verdicts.items()))
+    for problem in done.problems:
+        click.echo(f"conformance: {problem}", err=True)
+    sys.exit(done.exit_code)

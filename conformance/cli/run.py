@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from conformance import suite
-from conformance.cli.common import NOT_RUN, asked_for, fail, selecting, targeting
+from conformance.cli.common import NOT_RUN, USAGE, asked_for, fail, selecting, targeting
 from conformance.targets.asked import OPTIONS
 
 
@@ -28,6 +28,7 @@ from conformance.targets.asked import OPTIONS
 )
 @click.option("--strict", is_flag=True, help="A SHOULD that is not met fails, too.")
 @selecting
+@click.option("--shard", metavar="I/N", help="Only the I-th of N parts of what is selected; see conformance merge.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="What one variation may take; 0 for no limit.")
 @click.option("--no-oracle", is_flag=True, help="Never compare a state with what the target says of itself.")
 @click.option("-k", "keyword", metavar="EXPRESSION", help="Only variations whose id matches, as in pytest.")
@@ -39,6 +40,13 @@ def run(paths: tuple[str, ...], **asked: Any) -> None:
 
     PATHS are folders, files, or single variations as failures name them: 'cases/open/x.yaml::[ip=v4]'.
     """
+    if asked["shard"] is not None:
+        from conformance.selection import shard_of
+
+        try:
+            shard_of(asked["shard"])
+        except ValueError as error:
+            fail(str(error), USAGE)
     gc.disable()  # until the first case runs: there is nothing to collect, and looking for it takes a fifth of the time
     wanted = asked_for(asked)
     folder = _report_folder(asked["report"])
@@ -92,7 +100,7 @@ def _arguments(paths: tuple[str, ...], asked: dict[str, Any], folder: Path) -> l
         value = asked[option.name.replace("-", "_")]
         if not option.repeated and value is not None:
             arguments.append(f"--{option.name}={value}")
-    for name, flag in (("baseline", "--baseline"), ("keyword", "-k"), ("mark", "-m")):
+    for name, flag in (("baseline", "--baseline"), ("shard", "--shard"), ("keyword", "-k"), ("mark", "-m")):
         if asked[name] is not None:
             arguments += [flag, asked[name]]
     switches = {"strict": "--strict-verdicts", "no_oracle": "--no-oracle", "first": "-x", "last_failed": "--lf"}

@@ -16,7 +16,7 @@ from conformance.tcp.inference import Conclusion, Listen, identify
 from conformance.tcp.options import Option
 from conformance.tcp.recognise import is_copy, own_accord, plain_ack, rides_on_fin
 from conformance.tcp.segment import RST, SYN, Segment
-from conformance.tcp.sequence import before
+from conformance.tcp.sequence import before as is_before
 from conformance.tcp.states import State
 
 
@@ -100,6 +100,8 @@ def _send_untold(run: Run, conn: Conn, segment: Segment) -> None:
     """Send a probe without telling the TCB: it is made so that a right stack takes nothing of it."""
     frame = conn.encoder.encode(segment)
     segment.time = run.base = run.wire.send(frame)
+    if segment.flags & SYN and is_before(conn.highest, segment.end):
+        conn.highest = segment.end
     conn.watch.sent(segment, conn.tcb)
     run.trace.append(Event(segment.time, "probe", conn.name, len(run.steps) - 1, frame))
 

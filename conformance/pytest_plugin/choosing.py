@@ -10,6 +10,9 @@ from conformance.pytest_plugin import options
 from conformance.pytest_plugin.items import CaseItem
 from conformance.suite import root_of
 
+FILES: pytest.StashKey[list[Path]] = pytest.StashKey()
+"""In the config's stash: the case files that were selected, those of other shards included."""
+
 
 def choose(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take out of `items` what was not asked for. Raises UsageError."""
@@ -21,7 +24,12 @@ def choose(config: pytest.Config, items: list[pytest.Item]) -> None:
     if "timers" in marks or "state" in marks:
         for item in cases:
             item.mark_steps()
-    left_out = {item for item in cases if not selection.takes(item.variation)}
+    taken = [item for item in cases if selection.takes(item.variation)]
+    config.stash[FILES] = sorted({item.path for item in taken})
+    part = options.shard(config)
+    if part is not None:
+        taken = taken[part[0] - 1 :: part[1]]  # dealt out in turn: the long ones of a file are spread
+    left_out = set(cases).difference(taken)
     if left_out:
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
         items[:] = [item for item in items if item not in left_out]

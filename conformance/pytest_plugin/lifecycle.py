@@ -53,6 +53,7 @@ def around_loop(session: pytest.Session) -> Generator[None, object, object]:
 
 def _alone(session: pytest.Session, items: list[CaseItem]) -> Generator[None, object, object]:
     from conformance.engine.scheduler import Engine
+    from conformance.pytest_plugin.choosing import FILES
     from conformance.pytest_plugin.recording import PROGRESS, Recorder
     from conformance.pytest_plugin.running import CaseRun, how_it_ended
 
@@ -63,7 +64,8 @@ def _alone(session: pytest.Session, items: list[CaseItem]) -> Generator[None, ob
     if PROGRESS in config.stash:
         ahead = max(Engine.expected_wait(item.variation) for item in items)
     ids = {item.variation.id: item.nodeid for item in items}
-    recorder = Recorder(config, description, ids, (item.path for item in items), ahead=ahead)
+    files = config.stash[FILES]
+    recorder = Recorder(config, description, ids, files, ahead=ahead)
     run: CaseRun = config.stash[RUN]
     progress = recorder.progress
     run.record = recorder.add

@@ -53,6 +53,7 @@ def add(parser: pytest.Parser) -> None:
             "help": "which cases leave a pcapng file in the report (default: failed)",
         },
         "tier": {"default": "default", "metavar": "TIER", "help": "default, long or all"},
+        "shard": {"metavar": "I/N", "help": "only the I-th of N parts of what is selected; see conformance merge"},
     }.items():
         group.addoption(f"--{name}", dest=f"conformance_{name}", **values)  # type: ignore[arg-type]
     for name, metavar, what in (
@@ -161,6 +162,17 @@ def selection(config: pytest.Config) -> Selection:
         raise pytest.UsageError(str(error)) from None
 
 
+def shard(config: pytest.Config) -> tuple[int, int] | None:
+    """Which part of how many is wanted; None for all. Raises UsageError."""
+    from conformance.selection import shard_of
+
+    asked = config.option.conformance_shard
+    try:
+        return None if asked is None else shard_of(asked)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def deadline(config: pytest.Config) -> float | None:
     """Seconds that one variation may take: `--timeout`, where it is said; None for no limit."""
     said = getattr(config.option, "timeout", None) or os.environ.get("PYTEST_TIMEOUT")
@@ -171,7 +183,7 @@ def deadline(config: pytest.Config) -> float | None:
 
 def said(config: pytest.Config) -> dict[str, object]:
     """The options of the run, defaults included, for the report's header."""
-    names = "target sysctl baseline captures tier requirement section level state strict no_oracle".split()
+    names = "target sysctl baseline captures tier shard requirement section level state strict no_oracle".split()
     found: dict[str, object] = {name: getattr(config.option, f"conformance_{name}") for name in names}
     found |= {"timeout": deadline(config), "keyword": config.option.keyword, "mark": config.option.markexpr}
     return found

@@ -2,7 +2,8 @@
 
 An entry that is met stays as it is. One that is contradicted goes; where some profiles or variations still meet it,
 entries for just these take its place, with its reason. What is new is added with a reason that says that nobody has
-looked yet, and with a last day, so that it can't stay unread. Imports the catalogue, this room's baseline and reading; yaml to write.
+looked yet, and with a last day, so that it can't stay unread. Imports the catalogue, this room's baseline and
+reading; yaml to write.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def update(
 ) -> Update:
     """What the baseline at `path` should say after these reports; nothing is written.
 
-    A file that is not there is an empty one. `reason` and `until` are given to new entries. Raises BaselineError, ReportError, OSError.
+    A file that is not there is an empty one. `reason` and `until` are given to new entries. Raises BaselineError,
+    ReportError, OSError.
     """
     text = path.read_text(encoding="utf-8") if path.exists() else "reviewed:\n  kernel: []\ndeviations:\n"
     baseline = load(path) if path.exists() else Baseline()
