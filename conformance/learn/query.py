@@ -22,7 +22,6 @@ from conformance.engine.scope import Conn, HarnessError
 from conformance.learn.alphabet import Alphabet, Word
 from conformance.learn.naming import joined, outcome_text, reply_text
 from conformance.targets.base import Outcome, StackDied, Target
-from conformance.tcp.invariants import violation
 from conformance.tcp.recognise import own_accord
 from conformance.tcp.segment import ACK, RST, SYN, Segment
 from conformance.tcp.states import State, View
@@ -281,13 +280,14 @@ def _take_all(run: Run, conn: Conn, observed: Observed) -> None:
     while conn.queue:
         segment = conn.queue.popleft()
         if own_accord(segment, conn.tcb) != "a due retransmission":
-            broken = violation(segment, conn.tcb, conn.highest)
+            broken = conn.watch.violation(segment, conn.tcb, conn.highest)
             if broken is not None and not observed.broken:
                 observed.broken = f"{broken.requirement}: {broken.message}"
             observed.parts.append(reply_text(segment, conn))
             observed.replies.append(segment)
             observed.at.append((conn.tcb.snd_nxt, conn.tcb.rcv_nxt))
         conn.tcb.seen(segment)
+        conn.watch.seen(segment, conn.tcb)
         conn.last_seen = segment
 
 
