@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conformance.cli.common import NOT_RUN, asked_for, fail, targeting
+from conformance.cli.verbs import trials
 from conformance.targets.asked import Asked
 
 if TYPE_CHECKING:
-    from conformance.engine.scheduler import Opener
+    from conformance.engine.scheduler import Engine, Opener
     from conformance.targets.base import Target
 
 _RESETS = """
@@ -210,8 +211,27 @@ def _controls(open_target: Opener) -> Iterator[Check]:
                 yield Check(what, f"{good} ({', '.join(_version(result.id) for result in results)}, {took:.0f} ms)")
             for result in bad:
                 yield Check(what, f"{_version(result.id)}: {result.verdict}: {result.reason}", remedy, grave)
+        if not engine.target.capabilities.services:
+            yield _verbs(engine)
     finally:
         engine.stop()
+
+
+def _verbs(engine: Engine) -> Check:
+    """Every verb that the agent declares, tried."""
+    from conformance.cases.loader import load_text
+    from conformance.engine.result import Verdict
+
+    assert engine.target is not None
+    wrong: list[str] = []
+    tried = trials(engine.target.capabilities.verbs)
+    for verb, text in tried.items():
+        case = load_text(text, f"doctor/{verb}.yaml", f"doctor/{verb}")
+        results = [future.result() for future in engine.submit(case.variations).values()]
+        bad = [result for result in results if result.verdict not in (Verdict.PASS, Verdict.UNSUPPORTED)]
+        wrong += [f"{verb} ({_version(result.id)}): {result.reason}" for result in bad]
+    remedy = "an agent declares what works; cases that use these say nothing of the stack" if wrong else ""
+    return Check("verbs", "; ".join(wrong) or f"do what they say: {', '.join(tried)}", remedy)
 
 
 def _version(id_: str) -> str:
