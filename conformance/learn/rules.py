@@ -194,13 +194,10 @@ class Judge:
             self._queued, self._accepted = False, True
         if verb == "recv" and done:
             self._unread = False
-        event = {
-            "close": "CLOSE",
-            "shutdown": "CLOSE",
-            "exit": "CLOSE",
-            "abort": "ABORT",
-            "connect": "active OPEN",
-        }.get(verb)
+        if verb == "accept" and done and _has(observed, RST):
+            self._adopt(observed, [State.CLOSED])
+            return None  # another connection was accepted than this one, which went with the listener
+        event = _EVENTS.get(verb)
         nexts: list[State] = []
         bad: Breach | None = None
         for state in self.states:
