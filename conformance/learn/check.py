@@ -52,8 +52,8 @@ def judge_word(asker: Asker, word: Word, catalogue: Catalogue) -> tuple[list[Obs
     breaches: list[Breach | None] = []
     for observed in walk:
         step = asker.alphabet.inputs[observed.letter]
-        if isinstance(step, Send) and observed.sent is None:
-            breaches.append(None)  # the stack is dead
+        if observed.skipped:
+            breaches.append(None)
             continue
         breaches.append(judge.look(observed, step.verb if isinstance(step, Call) else ""))
     return walk, breaches
