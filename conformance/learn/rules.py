@@ -121,6 +121,11 @@ def _fits(reply: Reply, observed: Observed) -> bool:
     return False
 
 
+def _is_reset(observed: Observed) -> bool:
+    """One RST came, whatever its numbers."""
+    return [segment.flags & RST for segment in observed.replies] == [RST]
+
+
 class Judge:
     """Follows one connection. `start` is where its first input meets it."""
 
@@ -163,7 +168,8 @@ class Judge:
             breach = Breach(requirement, state, EXPECTED[outcomes[0].reply], outcomes[0].to, observed.output)
             first = first or breach
             for outcome in outcomes:
-                if not _fits(outcome.reply, observed):
+                loose = not outcome.foretold and outcome.reply in (Reply.RST_OF_ACK, Reply.RST_ACK)
+                if not (_fits(outcome.reply, observed) or (loose and _is_reset(observed))):
                     continue
                 if outcome.foretold or self._permitted(requirement, state, outcome):
                     nexts.append(outcome.to)
