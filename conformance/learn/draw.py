@@ -5,6 +5,7 @@ Inputs that do and leave nothing are left out; what leaves the state as it is st
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections import defaultdict
@@ -13,6 +14,7 @@ from xml.sax.saxutils import escape
 from conformance.learn.model import Model
 from conformance.learn.naming import NOTHING
 
+_USUAL = re.compile(r" (seq=snd\.nxt|ack=rcv\.nxt|seq=iss|ack=seg\.end|returns ok)(?![^ ;|])")
 _CHARACTER, _LINE, _PAD = 6.2, 14, 10
 _GAP_X, _GAP_Y = 190, 46
 
@@ -29,9 +31,7 @@ def _grouped(model: Model, state: int) -> dict[int, list[str]]:
 
 def short(output: str) -> str:
     """An output without the numbers that a right peer would expect anyway."""
-    for usual in (" seq=snd.nxt", " ack=rcv.nxt", " seq=iss", " ack=seg.end", " returns ok"):
-        output = output.replace(usual, "")
-    return output
+    return _USUAL.sub("", output)
 
 
 def drawing(model: Model) -> str:
@@ -40,12 +40,16 @@ def drawing(model: Model) -> str:
     lines.append('edge [fontname="sans-serif" fontsize=9];')
     for state in range(len(model)):
         groups = _grouped(model, state)
-        text = "\\l".join([model.name(state), *groups.pop(state, [])]) + "\\l"
+        text = _label([model.name(state), *groups.pop(state, [])])
         lines.append(f's{state} [label="{text}"{" penwidth=2" if not state else ""}];')
         for to, labels in groups.items():
-            joined = "\\l".join(labels) + "\\l"
-            lines.append(f's{state} -> s{to} [label="{joined}"];')
+            lines.append(f's{state} -> s{to} [label="{_label(labels)}"];')
     return "\n".join([*lines, "}", ""])
+
+
+def _label(lines: list[str]) -> str:
+    """Lines of a label, each ending to the left."""
+    return "".join(line.replace("\\", "\\\\").replace('"', '\\"') + "\\l" for line in lines)
 
 
 def svg(model: Model) -> str:

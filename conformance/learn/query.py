@@ -8,6 +8,7 @@ done again.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -34,6 +35,10 @@ MARGIN = 0.02
 """Seconds beyond the interval at which a stack limits its challenge ACKs: at its very end either may happen."""
 DIED = "the stack died"
 NO_SOCKET = "no socket"
+ASTRAY = "astray"
+"""The output of all that follows an acknowledgement of what the tester can't have sent, or thinks was not taken: it
+is no right peer any more, and to go on would tell of its own numbers as much as of the stack's."""
+_ASTRAY = re.compile(r"(FIN,)?ACK seq=\S+ ack=(?!rcv\.nxt(?![+-]))")
 T = TypeVar("T")
 
 
@@ -58,6 +63,8 @@ class Observed:
     broken: str = ""
     """An invariant that a reply breaks, and its requirement."""
     parts: list[str] = field(default_factory=list)
+    skipped: bool = False
+    """It was not put in: the stack had died, or gone astray."""
     oracle: str | None = None
 
     @property
@@ -153,8 +160,11 @@ class Asker:
                         observed.oracle = self.target.oracle.state(conn.pair)
                 except StackDied:
                     observed.parts.append(DIED)
-                    found += [Observed(rest, parts=[DIED]) for rest in word[len(found) :]]
+                    found += [Observed(rest, parts=[DIED], skipped=True) for rest in word[len(found) :]]
                     return found, "DEAD"
+                if any(_ASTRAY.match(part) for part in observed.parts):
+                    found += [Observed(rest, parts=[ASTRAY], skipped=True) for rest in word[len(found) :]]
+                    return found, ASTRAY
             if name:
                 named = await self._named(run, conn)
         finally:
@@ -291,4 +301,4 @@ def _take_all(run: Run, conn: Conn, observed: Observed) -> None:
         conn.last_seen = segment
 
 
-__all__ = ["ACK", "DIED", "NO_SOCKET", "RST", "SYN", "Asker", "Observed", "Output", "Sequence"]
+__all__ = ["ACK", "ASTRAY", "DIED", "NO_SOCKET", "RST", "SYN", "Asker", "Observed", "Output", "Sequence"]

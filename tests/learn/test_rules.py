@@ -1,0 +1,139 @@
+"""The event table as judge: right walks pass, each kind of wrong one is found, findings are cases that are read."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from conformance.cases.loader import load_text
+from conformance.catalogue import load as load_catalogue
+from conformance.learn.alphabet import load, parse_word
+from conformance.learn.check import Found, as_case, check, judge_word, start_of, told
+from conformance.learn.explore import Explorer
+from conformance.learn.learner import Effort
+from conformance.learn.naming import joined
+from conformance.learn.rules import Judge
+from conformance.learn.session import open_asker, run
+from conformance.targets.base import TargetError
+from conformance.tcp.segment import ACK, RST, Segment
+
+CATALOGUE = load_catalogue()
+
+
+@pytest.fixture(scope="module")
+def linux():
+    try:
+        asker = open_asker("linux", load("server"))
+    except TargetError as problem:
+        pytest.skip(str(problem))
+    yield asker
+    asker.close()
+
+
+@pytest.fixture(scope="module")
+def lwip():
+    try:
+        asker = open_asker("lwip", load("server"))
+    except TargetError as problem:
+        pytest.skip(str(problem))
+    yield asker
+    asker.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SYN; ACK; accept; data; receive; send; ACK; FIN; ACK; close; ACK",
+        "SYN; ACK; accept; close; ACK; FIN; FIN; ACK",
+        "SYN; ACK; RST",
+        "ACK; SYN,ACK; RST; data; FIN",
+        "SYN; ACK; accept; data; close",
+    ],
+)
+def test_right_walks_are_in_order(linux, text):
+    walk, breaches = judge_word(linux, parse_word(text), CATALOGUE)
+    assert [
+        (observed.letter, observed.output, breach) for observed, breach in zip(walk, breaches, strict=True) if breach
+    ] == []
+
+
+def judged(asker, text, change):
+    """The last breach when the last input's observation is changed before it is judged."""
+    walk = asker.watch(parse_word(text), oracle=True)
+    change(walk[-1])
+    judge = Judge(CATALOGUE, start_of(asker.alphabet))
+    breach = None
+    for observed in walk:
+        step = asker.alphabet.inputs[observed.letter]
+        breach = judge.look(observed, "" if observed.sent is not None else step.verb)
+    return breach
+
+
+def silence(observed):
+    observed.replies, observed.at, observed.parts = [], [], []
+
+
+def shift(field):
+    def change(observed):
+        observed.replies = [dataclasses.replace(s, **{field: getattr(s, field) + 1}) for s in observed.replies]
+
+    return change
+
+
+def reset(observed):
+    snd_nxt, rcv_nxt = observed.sent.ack, observed.sent.end
+    observed.replies, observed.at = [Segment(RST | ACK, snd_nxt, rcv_nxt)], [(snd_nxt, rcv_nxt)]
+    observed.parts = [joined(["RST,ACK seq=snd.nxt ack=rcv.nxt"])]
+
+
+def elsewhere(observed):
+    observed.oracle = "CLOSING"
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "requirement"),
+    [
+        ("SYN", silence, "RFC9293-3.10.7.2-SYN"),
+        ("SYN", shift("ack"), "RFC9293-3.10.7.2-SYN"),
+        ("ACK", silence, "RFC9293-3.10.7.2-ACK"),
+        ("ACK", shift("seq"), "RFC9293-3.10.7.2-ACK"),
+        ("SYN; ACK; data", silence, "RFC9293-3.10.7.4-ESTABLISHED-DATA"),
+        ("SYN; ACK; data", shift("ack"), "RFC9293-3.10.7.4-ESTABLISHED-DATA"),
+        ("SYN; ACK; FIN", shift("seq"), "RFC9293-3.10.7.4-ESTABLISHED-FIN"),
+        ("SYN; ACK; SYN", silence, "RFC9293-3.10.7.4-ESTABLISHED-SYN-OOW"),
+        ("SYN; ACK; ACK", reset, "RFC9293-3.10.7.4-ESTABLISHED-ACK-DUP"),
+        ("SYN; ACK; RST", reset, "RFC9293-3.10.7.4-ESTABLISHED-RST-EXACT"),
+        ("SYN; ACK; accept; close; ACK", elsewhere, "RFC9293-3.10.7.4-FIN-WAIT-1-ACK-OK"),
+        ("SYN; ACK; accept; close", silence, "RFC9293-3.10.4-ESTABLISHED-CLOSE"),
+    ],
+)
+def test_each_wrong_answer_is_a_breach_of_its_requirement(linux, text, change, requirement):
+    assert judged(linux, text, lambda observed: None) is None
+    breach = judged(linux, text, change)
+    assert breach is not None
+    assert breach.requirement == requirement
+
+
+def test_what_lwip_does_wrong_is_found_and_its_cases_are_read(lwip, tmp_path):
+    session = run(lwip, tmp_path, Effort(words=50, depth=0, seeds=lwip.alphabet.seeds), limit=1200)
+    findings = check(lwip, session.model, CATALOGUE)
+    shown = {(found.breach.requirement, found.word) for found in findings}
+    assert ("RFC9293-3.10.7.4-SYN-RECEIVED-SYN-INWIN", ("SYN", "SYN,ACK")) in shown  # a SYN,ACK establishes
+    assert any(name == "RFC9293-3.10.7.2-ACK" and len(word) == 1 for name, word in shown)  # a RST with an ACK
+    for found in findings:
+        case = load_text(as_case(lwip.alphabet, found), "found.yaml", "found", frozenset(CATALOGUE.requirements))
+        assert case.requirements == (found.breach.requirement,)
+        assert found.breach.requirement in told(found, CATALOGUE)
+
+
+def test_exploring_finds_the_same_and_makes_it_short(lwip):
+    explorer = Explorer(lwip, CATALOGUE, seed=3)
+    found = list(explorer.explore(lambda: explorer.walks > 250))
+    words = {one.breach.requirement: one.word for one in found}
+    assert words["RFC9293-3.10.7.4-SYN-RECEIVED-SYN-INWIN"] == ("SYN", "SYN,ACK")
+    assert len({word for word in words.values() if len(word) == 1}) == 1
+    for one in found:
+        for index in range(len(one.word) - 1):
+            shorter = one.word[:index] + one.word[index + 1 :]
+            assert Found(one.breach, shorter, []).breach not in judge_word(lwip, shorter, CATALOGUE)[1]
