@@ -309,7 +309,7 @@ class Watch:
         iss = tcb.iss or 0
         if at_or_before(tcb.snd_una, add(iss, 1)) and not self.doubtful:
             flight = distance(iss, end) - 1
-            if flight > max(10 * tcb.mss_tester, 2 * tcb.mss_tester):
+            if flight > (11 if tcb.sack_on else 10) * tcb.mss_tester:  # RFC 8985 section 7.3: a probe may be new text
                 return _broken("initial-window", f"{flight} octets before any was acknowledged")
         return None
 

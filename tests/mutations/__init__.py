@@ -10,9 +10,10 @@ The table is YAML, one file per folder of the suite, `tests/mutations/<folder>.y
                                        # `bare`, `sack`, `again` (bare, with the numbers of the one before)
         skip: 1                        # optional: leave the first such segments alone
         variation: ip=v4               # optional: a part of the id of the variation to use (default: the first)
-        since: "expect: SYN"           # optional: the step from which on to alter, if before the acts ahead of `step`
+        since: "expect: SYN"           # optional: the step from which on to alter, where that is earlier
         requirement: RFC9293-MUST-12   # optional: the requirement that must be the reason (default: the step's, or one
                                        # of the case's)
+        mends: true                    # optional: altered like this a stack that fails the case as it is passes it
         because: a stack that ...      # in words: which wrong stack this is
 
 A row with `invariant: NAME` in place of a guarding step shows that this invariant (`conformance/tcp/invariants.py`)

@@ -38,6 +38,8 @@ class Row:
     variation: str = ""
     since: str = ""
     """The step from which on replies are altered, where that is before the acts that precede the guarding one."""
+    mends: bool = False
+    """The alteration makes a right stack of one that this case finds wrong: altered it passes, as it is it does not."""
     requirement: str | list[str] | None = None
     """What the mutation breaks, where the step names more than that."""
 
@@ -116,6 +118,8 @@ def verdict_on(row: Row, result: Result, mutation: Mutation, step: m.Step, varia
     """What is wrong with how the mutation was caught, or None when the guarding step caught it."""
     if not mutation.touched:
         return f"the mutation altered nothing; the case says {result.verdict}: {result.reason}"
+    if row.mends:
+        return None if result.verdict == "PASS" else f"not mended: {result.verdict}: {result.reason}"
     permitted = result.finding is not None and "not done" in result.observations.values()  # a MAY that was not taken
     if result.verdict not in ("FAIL", "DEVIATION") and not permitted:
         return f"not caught: {result.verdict}: {result.reason}"

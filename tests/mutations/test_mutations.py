@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,9 @@ async def _all(targets: dict[frozenset[tuple[str, str]], Target]) -> dict[str, s
                 if outcome[0].verdict != "INCONCLUSIVE":
                     break
             found[str(row)] = verdict_on(row, *outcome)
+            if row.mends and found[str(row)] is None:
+                result, mutation, *rest = await run_row(dataclasses.replace(row, alter={}), target)
+                found[str(row)] = verdict_on(dataclasses.replace(row, mends=False), result, mutation, *rest)
         except Exception as error:
             found[str(row)] = f"{type(error).__name__}: {error}"
         finally:
