@@ -10,6 +10,7 @@ from conformance import __version__
 from conformance.cli.baseline import baseline
 from conformance.cli.doctor import doctor
 from conformance.cli.explain import explain
+from conformance.cli.export import export
 from conformance.cli.listing import lint, list_cases, schema
 from conformance.cli.report import diff, merge, report
 from conformance.cli.run import run
@@ -32,5 +33,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, lint, list_cases, schema, explain, doctor, target, report, diff, baseline, merge):
+for command in (run, lint, list_cases, schema, explain, doctor, target, report, diff, baseline, merge, export):
     main.add_command(command)
