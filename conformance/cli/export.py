@@ -76,3 +76,48 @@ def report_schema(output: str | None) -> None:
     from conformance.report.jsonl import JSON_SCHEMA
 
     _write(lambda: [json.dumps(json.loads(JSON_SCHEMA.read_text(encoding="utf-8")), indent=2)], output)
+
+
+def _one(report: str, id_: str) -> tuple[dict[str, object], dict[str, object]]:
+    """The header of a report and the line of one variation of it; a case without brackets has its worst one."""
+    from conformance.report.reading import Reading, ReportError
+
+    order = {
+        verdict: number for number, verdict in enumerate("FAIL DEVIATION ERROR INCONCLUSIVE UNSUPPORTED PASS".split())
+    }
+    try:
+        reading = Reading(found([report])[0])
+        lines = [line for _, line in reading if id_ in (line["id"], line["id"].partition("[")[0])]
+    except ReportError as error:
+        fail(str(error), USAGE)
+    if not lines:
+        fail(f"{report}: there is no result of {id_!r}", USAGE)
+    return dict(reading.header), dict(min(lines, key=lambda line: order[line["verdict"]]))
+
+
+@export.command()
+@click.argument("report")
+@click.argument("case", metavar="CASE")
+@_output
+def bug(report: str, case: str, output: str | None) -> None:
+    """A bug report in Markdown of one CASE of a REPORT: requirement, ladder, how to see it again."""
+    from conformance.catalogue import load
+    from conformance.report.exporting import bug_report
+    from conformance.report.reading import result_of
+
+    header, line = _one(report, case)
+    rerun = line.get("rerun")
+    _write(lambda: bug_report(result_of(line), header, load(), str(rerun) if rerun else None), output)
+
+
+@export.command()
+@click.argument("report")
+@click.argument("case", metavar="CASE")
+@_output
+def scapy(report: str, case: str, output: str | None) -> None:
+    """One CASE of a REPORT as a Python script that needs nothing but scapy."""
+    from conformance.report.exporting import scapy_script
+    from conformance.report.reading import result_of
+
+    header, line = _one(report, case)
+    _write(lambda: [scapy_script(result_of(line), header)], output)

@@ -122,8 +122,8 @@ def main() -> None:
             run.unlink()
         if not asked.only_page:
             pair = [
-                copies(asked.report, folder / f"{name}.jsonl", asked.results, f"stack:{name}", altered=every)
-                for name, every in (("a", 0), ("b", 1000))
+                copies(asked.report, folder / f"{number}.jsonl", asked.results, "stack:a", altered=every)
+                for number, every in enumerate((0, 1000))
             ]
             figures["results"] = asked.results
             figures["report"] = timed("report", pair[0], "-o", page) | {"mib": round(page.stat().st_size / 2**20, 2)}
