@@ -12,7 +12,7 @@ from conformance.cli.doctor import doctor
 from conformance.cli.explain import explain
 from conformance.cli.export import export
 from conformance.cli.listing import lint, list_cases, schema
-from conformance.cli.report import diff, merge, report
+from conformance.cli.report import diff, merge, report, trend
 from conformance.cli.run import run
 from conformance.cli.target import target
 
@@ -33,5 +33,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (run, lint, list_cases, schema, explain, doctor, target, report, diff, baseline, merge, export):
+for command in (run, lint, list_cases, schema, explain, doctor, target, report, diff, baseline, merge, export, trend):
     main.add_command(command)
