@@ -12,10 +12,11 @@ from conformance.cli.coverage import coverage
 from conformance.cli.doctor import doctor
 from conformance.cli.explain import explain
 from conformance.cli.explore import explore
+from conformance.cli.export import export
 from conformance.cli.generate import generate
 from conformance.cli.learn import learn
 from conformance.cli.listing import lint, list_cases, schema
-from conformance.cli.report import diff, merge, report
+from conformance.cli.report import diff, merge, report, trend
 from conformance.cli.run import run
 from conformance.cli.target import target
 
@@ -48,6 +49,8 @@ for command in (
     diff,
     baseline,
     merge,
+    export,
+    trend,
     coverage,
     explore,
     generate,

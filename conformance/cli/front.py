@@ -95,6 +95,7 @@ class Front:
             self._print_pages(self._recorder)
             click.echo(self._recorder.render())
             self._write_page(self._recorder)
+            self._write_step_summary(self._recorder)
             return self._recorder.exit_code()
         _tidy(self._folder)
         if self._mistakes:
@@ -129,6 +130,23 @@ class Front:
             click.echo(f"conformance: the page {page} can't be written: {error}", err=True)
         else:
             click.echo(f"page:   {suite.near(page)}")
+
+    @staticmethod
+    def _write_step_summary(recorder: Recorder) -> None:
+        """The summary in Markdown, where a CI service says that it wants one."""
+        asked = os.environ.get("GITHUB_STEP_SUMMARY")
+        if not asked:
+            return
+        from conformance.catalogue import load
+        from conformance.report.formats import Digest, markdown
+        from conformance.report.reading import ReportError
+
+        try:
+            text = "\n".join(markdown(Digest(recorder.folder / "report.jsonl", load())))
+            with Path(asked).open("a", encoding="utf-8") as file:
+                file.write(f"{text}\n\n")
+        except (OSError, ReportError) as error:
+            click.echo(f"conformance: GITHUB_STEP_SUMMARY {asked} can't be written: {error}", err=True)
 
 
 def _tidy(folder: Path) -> None:

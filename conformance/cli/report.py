@@ -114,3 +114,28 @@ def merge(reports: tuple[str, ...], output: str, *, last: bool, any_suite: bool)
     for problem in done.problems:
         click.echo(f"conformance: {problem}", err=True)
     sys.exit(done.exit_code)
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, metavar="DIR...")
+def trend(folders: tuple[str, ...]) -> None:
+    """Say how the runs below these folders went: for each stack, verdicts and what changed from run to run."""
+    gc.disable()
+    from conformance.catalogue import load
+    from conformance.report.trend import render, runs
+
+    paths: list[Path] = []
+    for folder in map(Path, folders):
+        if not folder.exists():
+            fail(f"{folder}: there is no such folder", USAGE)
+        paths += [folder] if folder.is_file() else sorted(folder.rglob("*.jsonl"))
+    try:
+        found_runs, problems = runs(paths, load())
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}", NOT_RUN)
+    for problem in problems:
+        click.echo(f"conformance: {problem}", err=True)
+    if not found_runs:
+        fail("there is no report there", USAGE)
+    for line in render(found_runs, load()):
+        click.echo(line)

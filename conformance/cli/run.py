@@ -85,7 +85,16 @@ def _report_folder(asked: str | None) -> Path:
 def _arguments(paths: tuple[str, ...], asked: dict[str, Any], folder: Path) -> list[str]:
     arguments = [
         *("-c", os.devnull, "--rootdir", str(Path.cwd()), "--noconftest", "-p", "conformance.pytest_plugin"),
-        *("-o", "python_files=", "-o", f"cache_dir={Path.cwd() / 'reports' / '.cache'}", "-s", "--assert=plain"),
+        *(
+            "-o",
+            "python_files=",
+            "-o",
+            "junit_family=xunit1",
+            "-o",
+            f"cache_dir={Path.cwd() / 'reports' / '.cache'}",
+            "-s",
+            "--assert=plain",
+        ),
         *("-p", "no:doctest", "-p", "no:unittest", "-p", "no:faulthandler", "-W", "ignore::pytest.PytestCacheWarning"),
         f"--junitxml={folder / 'junit.xml'}",
         f"--report={folder}",

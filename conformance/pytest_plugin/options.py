@@ -199,6 +199,11 @@ def repeated(config: pytest.Config) -> Iterator[str]:
     for name in _REPEATED:
         for value in getattr(config.option, f"conformance_{name}"):
             yield f"--{name}={value}"
+    for option in OPTIONS:  # a host is not reached without them
+        value = getattr(config.option, f"conformance_{option.name.replace('-', '_')}")
+        yield from (
+            f"--{option.name}={one}" for one in ((value or ()) if option.repeated else (value,)) if one is not None
+        )
 
 
 def rerun(config: pytest.Config, nodeid: str) -> str:

@@ -114,3 +114,44 @@ def test_no_room_on_the_disk_is_3(write, conformance, here):
     assert done.returncode == 3
     assert "No space left on device" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_page_for_people_stands_beside_the_report(write, conformance, here):
+    write(bad=BAD)
+    done = conformance("run", "cases", "--report", "r")
+    assert "page:   r/report.html" in done.stdout
+    text = (here / "r" / "report.html").read_text()
+    assert text.startswith("<!doctype html>")
+    lines = [json.loads(line) for line in (here / "r" / "report.jsonl").read_text().splitlines()]
+    assert [line["rerun"] for line in lines[1:-1]] == [f"conformance run 'cases/bad.yaml::[ip=v{ip}]'" for ip in (4, 6)]
+    assert {line["start"] for line in lines[1:-1]} == {"LISTEN"}
+
+
+def test_shards_merged_are_the_run(write, conformance, here):
+    write(**{f"good{number}": GOOD for number in range(3)})
+    for part in ("1/2", "2/2"):
+        done = conformance("run", "cases", "--shard", part, "--report", f"r{part[0]}")
+        assert "3 run in" in done.stdout, done.stdout + done.stderr
+    assert conformance("run", "cases", "--report", "whole").returncode == 0
+    merged = conformance("merge", "r1", "r2", "-o", "merged.jsonl")
+    assert merged.returncode == 0, merged.stderr
+    assert "6 results: 6 PASS" in merged.stdout
+    same = conformance("diff", "whole", "merged.jsonl")
+    assert same.returncode == 0, same.stdout
+    assert conformance("merge", "r1", "-o", "half.jsonl").returncode == 3
+
+
+def test_ci_services_find_file_line_requirement_and_level(write, conformance, here):
+    write(bad=BAD)
+    summary = here / "summary.md"
+    summary.write_text("before\n")
+    conformance("run", "cases", "--report", "r", env={"GITHUB_STEP_SUMMARY": str(summary)})
+    assert summary.read_text().startswith("before\n## TCP conformance: linux")
+    assert "### 2 that ask for somebody" in summary.read_text()
+    for case in ET.parse(here / "r" / "junit.xml").findall(".//testcase"):
+        assert case.get("file") == "cases/bad.yaml"
+        found = {one.get("name"): one.get("value") for one in case.findall(".//property")}
+        assert (found["requirement"], found["level"], found["line"]) == ("RFC9293-3.10.7.2-SYN", "BEHAVIOUR", "6")
+    nowhere = conformance("run", "cases", "--report", "r2", env={"GITHUB_STEP_SUMMARY": str(here)})
+    assert nowhere.returncode == 1
+    assert "GITHUB_STEP_SUMMARY" in nowhere.stderr

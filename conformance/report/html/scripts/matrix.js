@@ -72,7 +72,7 @@ const caseRow = (one) => h("tr", {},
   }));
 
 // The first rows at once, the others while the first are read.
-const FIRST = 80;
+const FIRST = 40;
 let filling = 0;
 
 const table = () => {
@@ -87,7 +87,7 @@ const table = () => {
   const fill = () => {
     if (mine !== filling) return;
     const part = [];
-    for (const row of rows.slice(at, at + FIRST)) {
+    for (const row of rows.slice(at, at + FIRST * (at ? 3 : 1))) {
       const group = cases ? row.id.split("/")[0] : reference(row);
       if (group !== heading) {
         heading = group;
@@ -95,7 +95,7 @@ const table = () => {
       }
       part.push(cases ? caseRow(row) : requirementRow(row));
     }
-    at += FIRST;
+    at += FIRST * (at ? 3 : 1);
     body.append(...part);
     count.toggleAttribute("data-more", at < rows.length);
     if (at < rows.length) setTimeout(fill);

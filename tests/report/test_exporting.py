@@ -1,0 +1,113 @@
+"""A failing case for others: the bug report, and the script, which is run against a real host."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+
+import pytest
+from browsing import LINUX, written
+from click.testing import CliRunner
+from hosts import places
+from report_samples import REQUIREMENT, event, failing, passing
+
+from conformance.catalogue.catalogue import load
+from conformance.cli import main
+from conformance.report.exporting import ExportError, bug_report, scapy_script
+from conformance.report.reading import Reading, result_of
+
+HEADER = {"target": LINUX, "tool": "0", "case_set": "sha256:0"}
+CASE = """
+title: A SYN is refused
+requirements: [RFC9293-3.10.7.1-ACK]
+start: LISTEN
+steps:
+  - send: SYN
+  - expect: RST,ACK
+"""
+
+
+def test_a_bug_report_has_all_that_a_maintainer_asks_for():
+    text = "\n".join(bug_report(failing(), HEADER, load(), "conformance run x"))
+    for part in (
+        load().get(REQUIREMENT).summary,
+        "RFC 9293 section 3.10.7.4",
+        "expected  ACK seq=iss+2 ack=irs+102",
+        "seen      FIN,ACK seq=iss+2 ack=irs+101",
+        "---> SYN seq=irs",
+        "conformance run x",
+        "6.18.44",
+    ):
+        assert part in text
+
+
+def test_no_text_of_a_target_ends_the_fence():
+    result = failing(title="<b>`x`", reason="```")
+    result.trace.append(event(9, "note", 4, "``` <script>\n````"))
+    lines = list(bug_report(result, HEADER, load(), "run ``` it"))
+    fences = [line for line in lines if re.fullmatch("`{3,}", line)]
+    assert len(fences) % 2 == 0
+    assert max(map(len, fences)) == 5
+    assert "<b>" not in lines[0]
+
+
+def test_a_script_is_python_whatever_the_case_says():
+    evil = "\"\"\"'''\\\n\x00\u2028{{ 1 }}{% x %}\ud800"
+    result = failing(title=evil, reason=evil)
+    result.trace.append(event(9, "call", 4, evil))
+    script = scapy_script(result, {"target": {"name": evil}})
+    found = {node.targets[0].id for node in ast.parse(script).body if isinstance(node, ast.Assign)}
+    assert found == {"ABOUT", "STEPS", "PORTS"}
+    script.encode("ascii")
+
+
+def test_what_was_not_recorded_can_not_be_sent_again(tmp_path):
+    written(tmp_path / "r.jsonl", [passing()])
+    (line,) = [line for _, line in Reading(tmp_path / "r.jsonl")]
+    with pytest.raises(ExportError, match="frames were not recorded"):
+        scapy_script(result_of(line), HEADER)
+    found = CliRunner().invoke(main, ["export", "scapy", str(tmp_path / "r.jsonl"), "close/crossing-fins"])
+    assert (found.exit_code, len(found.output.splitlines())) == (2, 1)
+    found = CliRunner().invoke(main, ["export", "bug", str(tmp_path / "r.jsonl"), "nothing"])
+    assert (found.exit_code, len(found.output.splitlines())) == (2, 1)
+
+
+@pytest.mark.skipif(bool(places.missing()), reason=str(places.missing()))
+@pytest.mark.parametrize("ip", ["v4", "v6"])
+def test_the_script_sees_the_finding_again_on_a_real_host_and_notices_when_it_is_gone(tmp_path, ip):
+    case = tmp_path / "cases" / "open" / "refused.yaml"
+    case.parent.mkdir(parents=True)
+    case.write_text(CASE)
+    address, source = (places.HOST, "192.0.2.250") if ip == "v4" else (places.HOST6, "2001:db8:1::1:77")
+    with places.two_hosts() as (tester, host), places.services(host):
+        done = places.conformance(
+            tester,
+            *("run", f"cases/open/refused.yaml::[ip={ip}]", "--target", f"{places.HOST},{places.HOST6}"),
+            *("--allow", places.HOST, "--allow", places.HOST6, "--interface", "t0", "--report", "r"),
+            *(f"--source={prefix}" for prefix in places.SOURCES),
+            *("--service", "echo:7", "--service", "closes:70"),
+            cwd=tmp_path,
+        )
+        assert done.returncode == 1, done.stdout + done.stderr
+        made = CliRunner().invoke(
+            main, ["export", "scapy", str(tmp_path / "r"), "open/refused", "-o", str(tmp_path / "again.py")]
+        )
+        assert made.exit_code == 0, made.output
+        command = (
+            sys.executable,
+            str(tmp_path / "again.py"),
+            address,
+            "--interface",
+            "t0",
+            "--source",
+            source,
+            "--no-wait",
+        )
+        again = tester.run(*command)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "All came as it was recorded." in again.stdout
+        refused = tester.run(*command, "--port", "4")
+        assert refused.returncode == 1, refused.stdout + refused.stderr
+        assert "Something else came" in refused.stdout
+        assert "came: RA, " in refused.stdout
