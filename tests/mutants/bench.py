@@ -63,6 +63,8 @@ class Bench:
 
     def __init__(self, target: Target) -> None:
         self._target = target
+        self.on_result: Callable[[Result], None] | None = None
+        """Told of every result, trace and all."""
         keeper = target.time
         self.virtual = keeper is not None
         self._clock = RealClock() if keeper is None else VirtualClock(keeper)
@@ -100,6 +102,8 @@ class Bench:
             )
             if result.verdict is not Verdict.INCONCLUSIVE:
                 break
+        if self.on_result is not None:
+            self.on_result(result)
         return _seen(result, 0 if mutation is None else mutation.touched)
 
     def close(self) -> None:

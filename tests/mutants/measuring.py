@@ -120,7 +120,10 @@ class Measurer:
         ran: list[Seen] = []
         deaths = 0
         chosen = {v.id: v for v in ordered(mutant, variations()) if bench.able(v) and (self.thorough or v.version == 4)}
+        likely = sum(mutant.named_by(v.case.requirements) for v in chosen.values())
         for seen in bench.run(list(chosen.values()), wrap):
+            if caught and len(ran) >= likely:
+                break
             ran.append(seen)
             if not seen.found or base.of(chosen[seen.id]).verdict != "PASS":
                 continue

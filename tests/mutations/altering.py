@@ -122,6 +122,8 @@ class Mutation:
                 s.options, s.doff = _options(s.options, value), 0
             elif what == "sum":
                 s.checksum_ok = False
+        if "option" in a or "sack" in a:
+            s.doff = 0  # whatever is right for them
         if "gap" in a and before is None:
             self.shifted[key] = s.time
         return [(s, delay)] * copies
