@@ -28,6 +28,7 @@ FIRST_PORT = 40_001
 """The barriers' source ports are this and the next; their addresses belong to no case, so nothing clashes."""
 
 _NUMBER = struct.Struct("!I")
+_SYN = 0x02
 
 
 class _Template:
@@ -197,7 +198,7 @@ def calibrate(
 
     Each of `paths` is a phantom address that nobody else uses and the target's address (of either IP version). A trial
     is a SYN from there to `closed_port`, then a barrier: the RST,ACK must have been read, and first, once the barrier
-    is answered. 200 trials for each path take about 15 ms. A width at which one trial fails is given up; when none
+    is answered. (Or a SYN,ACK: some stacks have no closed port. What it opened is reset.) 200 trials for each path take about 15 ms. A width at which one trial fails is given up; when none
     is left the result says that the barrier is not sound, and silence has to be waited for.
 
     `patience`: seconds that a barrier may take.
@@ -232,6 +233,8 @@ def _trials(
     # Sixteen ports, for steering goes by ports as well as by addresses.
     stimulus = _Template(wire, path, (0, closed_port), "S", 4)
     stimuli = [stimulus.on_port(20_000 + 251 * n) for n in range(16)]
+    reset = _Template(wire, path, (0, closed_port), "R", 4)
+    resets = [reset.on_port(20_000 + 251 * n) for n in range(16)]
     times: list[float] = []
     try:
         for trial in range(trials):
@@ -245,6 +248,8 @@ def _trials(
             if not replies or replies[0].time > barrier.answered:
                 return False, times
             times.append((replies[0].time - sent) / 1e9)
+            if replies[0].data[acknowledged + 5] & _SYN:  # a stack that accepts on every port
+                wire.send(resets[trial % len(resets)].patched(number + 1 & 0xFFFFFFFF))
     finally:
         wire.detach(tester)
     return True, times
