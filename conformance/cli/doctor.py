@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conformance.cli.common import NOT_RUN, asked_for, fail, targeting
+from conformance.cli.common import NOT_RUN, asked_for, fail, say, targeting
 from conformance.targets.asked import Asked
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def examine(asked: Asked) -> None:
 
     def tell(check: Check) -> None:
         checks.append(check)
-        click.echo(str(check))
+        say(str(check))
 
     began = time.time_ns(), time.monotonic_ns()
     try:
