@@ -202,7 +202,7 @@ class StepReader(ValueReader):
             if not part:
                 continue
             if re.fullmatch(r"\d{1,18}|0x[0-9a-fA-F]{1,16}", part):
-                found.append(m.Argument(number=int(part, 0)))
+                found.append(m.Argument(number=int(part, 16 if part[:2] == "0x" else 10)))
             elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part):
                 found.append(m.Argument(word=part))
             else:

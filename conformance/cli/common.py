@@ -19,9 +19,16 @@ if TYPE_CHECKING:
 USAGE, NOT_RUN = 2, 3
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines, with what a terminal would obey made visible: cases, agents and targets have a say in them."""
+    from conformance.report.text import printable_lines
+
+    click.echo(printable_lines(text), err=err)
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Say why on standard error, and exit."""
-    click.echo(f"conformance: {message}", err=True)
+    say(f"conformance: {message}", err=True)
     sys.exit(code)
 
 

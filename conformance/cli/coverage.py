@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conformance.cli.common import NOT_RUN, USAGE, choosing, fail
+from conformance.cli.common import NOT_RUN, USAGE, choosing, fail, say
 
 if TYPE_CHECKING:
     from conformance.report.coverage import Line, Seen
@@ -48,17 +48,17 @@ def coverage(results: tuple[str, ...], *, sections: bool, listed: bool, output: 
             name += "'"
         reports[name] = c.survey(lines, decided, catalogue)
     found = [line for line in c.lines(catalogue, decided, reports) if selection.wants(line.requirement)]
-    click.echo("\n".join(_text(found, reports, sections=sections, listed=listed)))
+    say("\n".join(_text(found, reports, sections=sections, listed=listed)))
     if reports:
-        click.echo("\nwhere the RFCs contradict one another")
-        click.echo("\n".join(f"  {line}" for line in c.ways(catalogue, reports)))
+        say("\nwhere the RFCs contradict one another")
+        say("\n".join(f"  {line}" for line in c.ways(catalogue, reports)))
     target = Path(output) if output else None if last is None else last.with_name("coverage.json")
     if target is not None:
         try:
             target.write_text(json.dumps(c.as_json(found, decided), indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             fail(f"{target}: can't be written: {error.strerror}", NOT_RUN)
-        click.echo(f"\nwritten: {target}")
+        say(f"\nwritten: {target}")
 
 
 def _path(text: str) -> Path:
@@ -80,7 +80,7 @@ def _read(path: Path) -> tuple[str, tuple[Mapping[str, Any], ...]]:
     except OSError as error:
         fail(f"{path}: can't be read: {error.strerror}", USAGE)
     for problem in report.problems:
-        click.echo(f"conformance: {path}: not the whole story: {problem}", err=True)
+        say(f"conformance: {path}: not the whole story: {problem}", err=True)
     options = report.header.get("options", {})
     return str(options.get("target") or report.header["target"].get("name") or path.parent.name), report.results
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conformance.cli.common import NOT_RUN, asked_for, fail, targeting
+from conformance.cli.common import NOT_RUN, asked_for, fail, say, targeting
 from conformance.cli.verbs import trials
 from conformance.targets.asked import Asked
 
@@ -122,7 +122,7 @@ def examine(asked: Asked) -> None:
 
     def tell(check: Check) -> None:
         checks.append(check)
-        click.echo(str(check))
+        say(str(check))
 
     began = time.time_ns(), time.monotonic_ns()
     try:

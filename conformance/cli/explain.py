@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from conformance import suite
-from conformance.cli.common import USAGE, fail, load
+from conformance.cli.common import USAGE, fail, load, say
 
 if TYPE_CHECKING:
     from conformance.cases.model import Case, Variation
@@ -26,8 +26,8 @@ def explain(case: str) -> None:
     from conformance.catalogue import load as load_catalogue
 
     found, chosen = _find(case)
-    click.echo("\n".join(_head(found, load_catalogue())))
-    click.echo("\n".join(_steps(chosen)))
+    say("\n".join(_head(found, load_catalogue())))
+    say("\n".join(_steps(chosen)))
 
 
 def _find(text: str) -> tuple[Case, Variation]:
@@ -44,13 +44,13 @@ def _find(text: str) -> tuple[Case, Variation]:
         fail(f"there is no case {path!r}{hint}", USAGE)
     cases, mistakes = load([suite.placed(file)])
     if mistakes:
-        click.echo("\n".join(mistakes), err=True)
+        say("\n".join(mistakes), err=True)
         fail(f"{file} is no valid case", USAGE)
     case = cases[0]
     wanted = f"{case.id}{bracket}{variation}" if bracket else case.variations[0].id
     chosen = next((one for one in case.variations if one.id == wanted), None)
     if chosen is None:
-        click.echo("\n".join(one.id for one in case.variations), err=True)
+        say("\n".join(one.id for one in case.variations), err=True)
         fail(f"{case.id} has no variation {wanted!r}; it has those above", USAGE)
     return case, chosen
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from conformance.cli.common import NOT_RUN, fail, sysctls
+from conformance.cli.common import NOT_RUN, fail, say, sysctls
 
 
 @click.command()
@@ -59,15 +59,15 @@ def explore(
                 for number, found in enumerate(explorer.explore(enough), 1):
                     file = folder / f"finding-{number:02}.yaml"
                     file.write_text(as_case(inputs, found), encoding="utf-8")
-                    click.echo(f"{told(found, catalogue)}; {file}")
+                    say(f"{told(found, catalogue)}; {file}")
             except KeyboardInterrupt:
-                click.echo("stopped", err=True)
+                say("stopped", err=True)
         finally:
             asker.close()
     except failures() as error:
         fail(str(error), NOT_RUN)
     took = time.monotonic() - began
-    click.echo(
+    say(
         f"{len(explorer.found)} findings in {explorer.walks} walks, {explorer.steps} steps, {took:.1f} s;"
         f" {len(explorer.met)} combinations of state, input and answer met"
     )

@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import pytest
 
-from conformance.cli.common import NOT_RUN, USAGE, fail
+from conformance.cli.common import NOT_RUN, USAGE, fail, say
 
 if TYPE_CHECKING:
     from conformance.pytest_plugin.recording import Recorder
@@ -87,13 +86,13 @@ class Front:
         self._early.close()
         self._silence.close()
         for text in self._mistakes:
-            click.echo(text, err=True)
+            say(text, err=True)
         if self._internal:
-            click.echo(self._internal, err=True)
+            say(self._internal, err=True)
             fail("this is a fault of the tester: please report it with the lines above", NOT_RUN)
         if self._recorder is not None:
             self._print_pages(self._recorder)
-            click.echo(self._recorder.render())
+            say(self._recorder.render())
             self._write_page(self._recorder)
             self._write_step_summary(self._recorder)
             return self._recorder.exit_code()
@@ -112,9 +111,9 @@ class Front:
         from conformance.report.ladder import render_failure
 
         for result in recorder.results[:_PAGES]:
-            click.echo(render_failure(result, load(), recorder.rerun(result.id)) + "\n")
+            say(render_failure(result, load(), recorder.rerun(result.id)) + "\n")
         if len(recorder.results) > _PAGES:
-            click.echo(f"... and {len(recorder.results) - _PAGES} more: their captures are in {recorder.folder}\n")
+            say(f"... and {len(recorder.results) - _PAGES} more: their captures are in {recorder.folder}\n")
 
     @staticmethod
     def _write_page(recorder: Recorder) -> None:
@@ -127,9 +126,9 @@ class Front:
         try:
             write([recorder.folder / "report.jsonl"], page)
         except (OSError, ReportError) as error:
-            click.echo(f"conformance: the page {page} can't be written: {error}", err=True)
+            say(f"conformance: the page {page} can't be written: {error}", err=True)
         else:
-            click.echo(f"page:   {suite.near(page)}")
+            say(f"page:   {suite.near(page)}")
 
     @staticmethod
     def _write_step_summary(recorder: Recorder) -> None:
@@ -146,7 +145,7 @@ class Front:
             with Path(asked).open("a", encoding="utf-8") as file:
                 file.write(f"{text}\n\n")
         except (OSError, ReportError) as error:
-            click.echo(f"conformance: GITHUB_STEP_SUMMARY {asked} can't be written: {error}", err=True)
+            say(f"conformance: GITHUB_STEP_SUMMARY {asked} can't be written: {error}", err=True)
 
 
 def _tidy(folder: Path) -> None:

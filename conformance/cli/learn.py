@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conformance.cli.common import NOT_RUN, USAGE, fail, files, load, sysctls
+from conformance.cli.common import NOT_RUN, USAGE, fail, files, load, say, sysctls
 
 if TYPE_CHECKING:
     from conformance.learn.alphabet import Alphabet, Word
@@ -153,10 +153,8 @@ def _diff(first: str, second: str, asked: dict[str, Any]) -> int:
         for asker in askers:
             asker.close()
     for difference in found:
-        click.echo("\n".join(diff.told(difference, a, b)))
-    click.echo(
-        f"{len(found)} differences between {a.name} ({len(a.model)} states) and {b.name} ({len(b.model)} states)"
-    )
+        say("\n".join(diff.told(difference, a, b)))
+    say(f"{len(found)} differences between {a.name} ({len(a.model)} states) and {b.name} ({len(b.model)} states)")
     return 1 if found else 0
 
 
@@ -188,18 +186,18 @@ def _side(name: str, asked: dict[str, Any], askers: list[Asker]) -> Side:
 def _tell(session: Session, folder: Path, lines: list[str]) -> int:
     learned = session.learned
     said: Any = session.facts["statistics"]
-    click.echo(
+    say(
         f"{said['states']} states over {said['inputs']} inputs; {said['queries']} queries, {said['steps']} steps in"
         f" {said['seconds']} s ({said['microseconds_a_step']} us a step); {learned.proof}"
     )
     for flaw in session.flaws:
         ways = ", ".join(f"{count}x {answer}" for answer, count in flaw.answers.most_common())
-        click.echo(f"nondeterminism: {'; '.join(flaw.word)}: {ways}")
+        say(f"nondeterminism: {'; '.join(flaw.word)}: {ways}")
     for line in lines:
-        click.echo(line)
+        say(line)
     if lines:
-        click.echo(f"each finding as a case: {folder / 'cases'}")
-    click.echo(f"model: {folder / 'model.dot'}, .json, .svg; queries: {folder / 'queries.jsonl'}")
+        say(f"each finding as a case: {folder / 'cases'}")
+    say(f"model: {folder / 'model.dot'}, .json, .svg; queries: {folder / 'queries.jsonl'}")
     if not learned.finished:
         return NOT_RUN
     return 1 if session.flaws else 0

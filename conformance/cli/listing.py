@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from conformance.cli.common import USAGE, fail, files, load, selecting
+from conformance.cli.common import USAGE, fail, files, load, say, selecting
 
 
 @click.command()
@@ -21,9 +21,9 @@ def lint(paths: tuple[str, ...]) -> None:
     found = list(files(paths))
     cases, mistakes = load(found)
     for mistake in mistakes:
-        click.echo(mistake)
+        say(mistake)
     count = sum(len(case.variations) for case in cases)
-    click.echo(f"{len(found)} files, {count} variations, {len(mistakes)} mistakes", err=bool(mistakes))
+    say(f"{len(found)} files, {count} variations, {len(mistakes)} mistakes", err=bool(mistakes))
     if not found:
         fail("there is no case file there: they end in .yaml", USAGE)
     sys.exit(USAGE if mistakes else 0)
@@ -76,11 +76,11 @@ def list_cases(paths: tuple[str, ...], *, variations: bool, as_json: bool, **ask
         else:
             lines.append(f"{case.id:<48} {len(taken):>3}  {', '.join(levels):<10}  {case.title}")
     if as_json:
-        click.echo(json.dumps(objects, indent=1))
+        say(json.dumps(objects, indent=1))
     elif lines:
-        click.echo("\n".join(lines))
+        say("\n".join(lines))
     for mistake in mistakes:
-        click.echo(mistake, err=True)
+        say(mistake, err=True)
     sys.exit(USAGE if mistakes else 0)
 
 
@@ -89,4 +89,4 @@ def schema() -> None:
     """Print the JSON Schema of case files, for editors."""
     from conformance.cases.schema import case_schema
 
-    click.echo(json.dumps(case_schema(), indent=2))
+    say(json.dumps(case_schema(), indent=2))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from conformance.cli.common import NOT_RUN, USAGE, fail
+from conformance.cli.common import NOT_RUN, USAGE, fail, say
 
 REPORTS = click.argument("reports", nargs=-1, required=True, metavar="REPORT...")
 
@@ -47,8 +47,8 @@ def report(reports: tuple[str, ...], output: str, title: str) -> None:
         fail(f"{error.filename or output}: {error.strerror}", NOT_RUN)
     for run in model.runs:
         for problem in run.problems[:5]:
-            click.echo(f"conformance: {run.source}: {problem}", err=True)
-    click.echo(output)
+            say(f"conformance: {run.source}: {problem}", err=True)
+    say(output)
 
 
 @click.command()
@@ -74,12 +74,12 @@ def diff(before: str, after: str, output: str | None, ladders: int) -> None:
     try:
         comparison = Comparison(*paths)
         for line in comparison.render(ladders=ladders, width=max(120, shutil.get_terminal_size((160, 40)).columns)):
-            click.echo(line)
+            say(line)
         if output is not None:
             from conformance.report.html.page import write
 
             write(paths, Path(output), start="#/diff?a=0&b=1")
-            click.echo(f"\npage: {output}")
+            say(f"\npage: {output}")
     except ReportError as error:
         fail(str(error), USAGE)
     except OSError as error:
@@ -110,9 +110,9 @@ def merge(reports: tuple[str, ...], output: str, *, last: bool, any_suite: bool)
         fail(str(error), USAGE)
     except OSError as error:
         fail(f"{error.filename or output}: {error.strerror}", NOT_RUN)
-    click.echo(f"{path}: {done.results} results: " + ", ".join(f"{n} {word}" for word, n in done.verdicts.items()))
+    say(f"{path}: {done.results} results: " + ", ".join(f"{n} {word}" for word, n in done.verdicts.items()))
     for problem in done.problems:
-        click.echo(f"conformance: {problem}", err=True)
+        say(f"conformance: {problem}", err=True)
     sys.exit(done.exit_code)
 
 
@@ -134,8 +134,8 @@ def trend(folders: tuple[str, ...]) -> None:
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}", NOT_RUN)
     for problem in problems:
-        click.echo(f"conformance: {problem}", err=True)
+        say(f"conformance: {problem}", err=True)
     if not found_runs:
         fail("there is no report there", USAGE)
     for line in render(found_runs, load()):
-        click.echo(line)
+        say(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from conformance.cli.common import say
 from conformance.cli.doctor import examine
 from conformance.targets.asked import Asked
 
@@ -22,13 +23,13 @@ def list_targets(names: bool) -> None:
     found = list(listed(prepare=not names))
     if names:
         for one in found:
-            click.echo(one.name)
+            say(one.name)
         return
     width = max(len(one.name) for one in found)
     for one in found:
-        click.echo(f"{one.name:<{width}}  {one.summary}")
+        say(f"{one.name:<{width}}  {one.summary}")
         if one.missing and ":" not in one.name:
-            click.echo(f"{'':<{width}}  not here: {one.missing}; to install: {one.install}")
+            say(f"{'':<{width}}  not here: {one.missing}; to install: {one.install}")
 
 
 @target.command()

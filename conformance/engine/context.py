@@ -28,6 +28,8 @@ SETTLE = 0.5
 """Seconds within which a permitted delay of an acknowledgement ends (RFC 9293 section 3.8.6.3, SHLD-18's bound)."""
 LATE_SHARE = 0.02
 """How late, as a share of a wait, our own process may be without harm."""
+MOST_SEEN, MOST_OCTETS = 50_000, 100_000_000
+"""Frames of the target that one case looks at, and octets: far more than any case asks for."""
 UNPROVEN = 0.2
 """Seconds to wait for silence where the barrier is not sound."""
 
@@ -100,6 +102,7 @@ class Run:
         """Seconds: the most that a timer of ours fired late, or that our process was kept from running."""
         self._marked, self._marked_waited = self.base, 0
         self.icmp: list[IcmpMessage] = []
+        self._seen = self._octets = 0
         self.inbox = Inbox()
         self._wakers: list[asyncio.Future[None]] = []
         self.inbox.wake = self._wake
@@ -187,11 +190,17 @@ class Run:
         self._wakers.clear()
 
     def pump(self) -> None:
-        """Take in every frame that has arrived."""
+        """Take in every frame that has arrived. Raises Inconclusive where there are more than can be looked at."""
         self.wire.drain()
         frames = self.inbox.frames
         while frames:
             time_ns, data = frames.popleft()
+            self._seen += 1
+            self._octets += len(data)
+            if self._seen > MOST_SEEN or self._octets > MOST_OCTETS:
+                self.inbox.overflow += 1 + len(frames)
+                frames.clear()
+                break
             segment = decode(data)
             if segment is None:
                 self.trace.append(Event(time_ns, "note", "main", len(self.steps) - 1, "a frame that is no TCP segment"))
@@ -209,6 +218,10 @@ class Run:
             self.trace.append(Event(time_ns, "seen", name, len(self.steps) - 1, data))
             if queue is not None:
                 queue.append(segment)
+        if self.inbox.overflow:
+            raise Inconclusive(
+                f"the target floods: {self.inbox.overflow} frames to this case's address were not looked at"
+            )
 
     def _name_of(self, segment: Segment) -> str:
         key = (segment.dport, segment.sport)

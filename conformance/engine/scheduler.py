@@ -7,11 +7,12 @@ here decides a verdict.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
 from conformance.cases.model import Variation
@@ -69,6 +70,8 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._futures: list[Future[Result]] = []
+        self.failure: BaseException | None = None
+        """What ended the engine's thread before its time."""
         self._finished: list[tuple[Future[Result], Result]] = []
         self._slots: asyncio.Semaphore | None = None
         self._opening: dict[tuple[tuple[str, str], ...], asyncio.Lock] = {}
@@ -91,6 +94,22 @@ class Engine:
         except BaseException as error:
             if not ready.done():
                 ready.set_exception(error)
+                return
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """The thread ends by a fault: whoever waits hears of it, and nothing stays behind."""
+        self.failure = error
+        self._flush()
+        for future in self._futures:
+            if not future.done():
+                future.cancel()
+                with contextlib.suppress(InvalidStateError):
+                    future.set_exception(InterruptedError(f"the engine has died: {type(error).__name__}: {error}"))
+        for opened in self._targets.values():
+            if not isinstance(opened, TargetError):
+                with contextlib.suppress(Exception):
+                    opened.close()
 
     async def _live(self, target: Target, ready: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -185,7 +204,8 @@ class Engine:
     def _flush(self) -> None:
         finished, self._finished = self._finished, []
         for future, result in finished:
-            future.set_result(result)
+            if not future.done():
+                future.set_result(result)
 
     async def _decide(self, variation: Variation) -> Result:
         found: Counter[tuple[object, ...]] = Counter()
@@ -272,6 +292,6 @@ class Engine:
         """End the run: what is not done is not run. Safe to call twice."""
         if self._loop is None or self._thread is None:
             return
-        if self._thread.is_alive():
+        if self._thread.is_alive() and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(10)

@@ -138,11 +138,13 @@ class CaseItem(pytest.Item):
     def setup(self) -> None:
         """Wait for the result. What was not decided is an error, as is all that goes wrong before a test is begun."""
         outcome = self.config.stash[RUN].wait(self)
+        from conformance.report.text import printable
+
         result = outcome.result
         self.stash[SETTLED] = result
         self.user_properties += _properties(result)
         if outcome.undecided:
-            raise CaseFailure(self._page(result), f"{result.verdict}: {result.reason}")
+            raise CaseFailure(self._page(result), printable(f"{result.verdict}: {result.reason}"))
 
     def runtest(self) -> None:
         """Say what the result comes to in the light of the baseline."""

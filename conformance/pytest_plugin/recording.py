@@ -19,6 +19,7 @@ from conformance.report.jsonl import Header, Writer, case_set_digest
 from conformance.report.pcapng import Captures
 from conformance.report.progress import Progress
 from conformance.report.summary import EXIT_NOT_RUN, Summary
+from conformance.report.text import printable_lines
 
 if TYPE_CHECKING:
     from conformance.engine.result import Result
@@ -175,4 +176,4 @@ def report_folder(config: pytest.Config) -> Path:
 
 def cannot(message: str) -> None:
     """End the session: the run could not be done."""
-    raise pytest.exit.Exception(message, EXIT_NOT_RUN)
+    raise pytest.exit.Exception(printable_lines(message), EXIT_NOT_RUN)

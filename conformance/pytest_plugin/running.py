@@ -16,6 +16,8 @@ from conformance.engine.result import Result, Verdict
 from conformance.engine.scheduler import Engine, Opener
 from conformance.pytest_plugin import options
 from conformance.report.baseline import Judgement, Kind
+from conformance.report.summary import EXIT_NOT_RUN
+from conformance.report.text import printable
 
 if TYPE_CHECKING:
     from conformance.pytest_plugin.items import CaseItem
@@ -44,7 +46,7 @@ class Outcome:
     def skipped(self) -> str | None:
         """Why it was not tried, or None."""
         known = self.judgement.kind is Kind.KNOWN and self.result.verdict is Verdict.INCONCLUSIVE
-        return self.result.reason if known or self.result.verdict is Verdict.UNSUPPORTED else None
+        return printable(self.result.reason) if known or self.result.verdict is Verdict.UNSUPPORTED else None
 
     @property
     def known(self) -> str | None:
@@ -52,7 +54,7 @@ class Outcome:
         entry = self.judgement.entry
         if self.judgement.kind is not Kind.KNOWN or self.result.verdict is not Verdict.FAIL or entry is None:
             return None
-        return f"{entry.requirement}: {entry.reason}" if entry.requirement else entry.reason
+        return printable(f"{entry.requirement}: {entry.reason}" if entry.requirement else entry.reason)
 
     @property
     def failed(self) -> str | None:
@@ -62,8 +64,16 @@ class Outcome:
             return f"unexpected pass: the baseline, line {entry.line}, expects {entry.verdict}: {entry.reason}"
         known = self.judgement.kind is Kind.KNOWN
         if self.judgement.finding or (known and self.result.verdict is Verdict.FAIL):
-            return f"{self.result.verdict}: {self.result.reason}"
+            return printable(f"{self.result.verdict}: {self.result.reason}")
         return None
+
+
+class EngineDied(pytest.exit.Exception):  # type: ignore[name-defined, misc]
+    """Ends the session: there is nobody to run the rest."""
+
+    def __init__(self, failure: BaseException | None) -> None:
+        why = f"{type(failure).__name__}: {failure}" if failure is not None else "its thread is gone"
+        super().__init__(printable(f"the engine has died: {why}; what is not done stays undecided"), EXIT_NOT_RUN)
 
 
 class CaseRun:
@@ -122,13 +132,17 @@ class CaseRun:
             nodeid, future = self._queue.get(timeout=timeout)
         except Empty:
             if not self.engine.alive:
-                raise RuntimeError("the engine has died: what is not done stays undecided") from None
+                raise EngineDied(self.engine.failure) from None
             if self._tick is not None:
                 self._tick()
             return
-        if future.cancelled():
+        if future.cancelled() and self.engine.failure is not None:
+            self._outcomes[nodeid] = EngineDied(self.engine.failure)
+        elif future.cancelled():
             self._outcomes[nodeid] = InterruptedError("the run was ended")
         elif (error := future.exception()) is not None:
+            if self.engine.failure is not None:
+                error = EngineDied(self.engine.failure)
             self._outcomes[nodeid] = error
         else:
             result = future.result()
@@ -147,6 +161,8 @@ def how_it_ended(error: BaseException | None) -> tuple[str, str]:
     """The footer's `how` and `reason` for what ended the loop over the items."""
     if error is None:
         return "complete", ""
+    if isinstance(error, EngineDied):
+        return "crashed", str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "Ctrl-C"
     if isinstance(error, pytest.Session.Failed | pytest.Session.Interrupted | pytest.exit.Exception):

@@ -83,8 +83,8 @@ class Calls:
             return Outcome()
         try:
             return Outcome(reading(answer["ok"]))
-        except (ValueError, TypeError, KeyError, IndexError, OSError):
-            raise AdapterError(f"the agent answers {verb!r} by {answer['ok']!r}") from None
+        except (ValueError, TypeError, KeyError, IndexError, OSError, OverflowError):
+            raise AdapterError(f"the agent answers {verb!r} by {str(answer['ok'])[:80]!r}") from None
 
     def _settled(self, id_: int) -> None:
         call = self._pending.pop(id_, None)

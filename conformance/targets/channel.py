@@ -25,7 +25,11 @@ from conformance.targets.base import AdapterError, StackDied
 PROTOCOL = 1
 PATIENCE = 10.0
 """Seconds without an answer after which a stack counts as hanging: it has a processor's work to do, never to wait."""
+LONGEST = 60.0
+"""Seconds that one answer may take in all, however much is said before it."""
 MAXIMUM_LINE = 1 << 18
+MOST_SAID = 20_000
+"""Lines that may come before one answer: a stack that says more in one moment floods."""
 _LAST_WORDS = 2000
 """Octets of the agent's own output that are shown when it dies."""
 _DESCRIPTOR = 3
@@ -49,6 +53,8 @@ class Channel:
         self._heard = heard
         self._process = process
         connected.settimeout(PATIENCE)
+        self._until = float("inf")
+        self._said = 0
         self._in = bytearray()
         self._lines: collections.deque[dict[str, Any]] = collections.deque()
         self._out: list[bytes] = []
@@ -100,7 +106,10 @@ class Channel:
     # -- reading --------------------------------------------------------------------------------------------
 
     def _line(self) -> dict[str, Any]:
+        self._count()
         while not self._lines:
+            if time.monotonic() > self._until:
+                raise self._gone(TimeoutError())
             try:
                 octets = self._socket.recv(1 << 16)
             except OSError as problem:
@@ -109,6 +118,16 @@ class Channel:
                 raise self._gone(None)
             self._split(octets)
         return self._lines.popleft()
+
+    def _count(self) -> None:
+        self._said += 1
+        if self._said > MOST_SAID:
+            self.close()
+            raise StackDied(f"the stack floods: more than {MOST_SAID} frames or answers in one moment")
+
+    def _expect(self) -> None:
+        """An answer is waited for from now on."""
+        self._said, self._until = 0, time.monotonic() + LONGEST
 
     def _split(self, octets: bytes) -> None:
         *whole, rest = (self._in + octets).split(b"\n")
@@ -141,7 +160,7 @@ class Channel:
             self._heard(octets, at)
             return
         number = message.get("id")
-        if number in self.waiting and ("ok" in message or "error" in message):
+        if isinstance(number, int) and number in self.waiting and ("ok" in message or "error" in message):
             self.waiting.discard(number)
             self.settled[number] = message
             self.ended += 1
@@ -158,7 +177,7 @@ class Channel:
         if self._announces and "ready" not in (said := self._line()):
             raise self._breach(f"something before it is ready: {str(said)[:80]}")
         self._write({"configure": {"protocol": PROTOCOL, **configure}})
-        said = self._welcome()
+        said = self._welcome(max(patience, LONGEST))
         self._socket.settimeout(PATIENCE)
         return said
 
@@ -167,12 +186,14 @@ class Channel:
         self._write({"id": self._new_id(), "do": "reset"})
         self._welcome()
 
-    def _welcome(self) -> dict[str, Any]:
+    def _welcome(self, patience: float = LONGEST) -> dict[str, Any]:
+        self._said, self._until = 0, time.monotonic() + patience
         while True:
             message = self._line()
             if "hello" in message:
                 break
-            if "frame" not in message and message.get("id") not in self.waiting:
+            number = message.get("id")
+            if "frame" not in message and not (isinstance(number, int) and number in self.waiting):
                 raise self._breach(f"something before its hello: {str(message)[:80]}")
         said = message["hello"]
         if not isinstance(said, dict) or said.get("protocol") != PROTOCOL:
@@ -192,6 +213,7 @@ class Channel:
         Raises AdapterError, StackDied.
         """
         number = self._new_id()
+        self._expect()
         self._write({"id": number, "do": verb, **fields})
         while True:
             message = self._line()
@@ -230,8 +252,12 @@ class Channel:
     def listen(self) -> None:
         """Take in what the agent has said by itself, without waiting: late answers. Raises AdapterError, StackDied."""
         self._socket.setblocking(False)
+        self._expect()
         try:
             while self.alive:
+                while self._lines:
+                    self._count()
+                    self._take(self._lines.popleft())
                 try:
                     octets = self._socket.recv(1 << 16)
                 except BlockingIOError:
@@ -244,8 +270,6 @@ class Channel:
         finally:
             if self.alive:
                 self._socket.settimeout(PATIENCE)
-        while self._lines:
-            self._take(self._lines.popleft())
 
     # -- the end --------------------------------------------------------------------------------------------
 
@@ -269,7 +293,7 @@ class Channel:
         if hangs:
             return StackDied(f"the stack hangs: no answer for {PATIENCE:g} s{said}")
         if code is not None and code < 0:
-            return StackDied(f"the stack crashed: {signal.Signals(-code).name}{said}")
+            return StackDied(f"the stack crashed: {_signal(-code)}{said}")
         return AdapterError(f"the agent ended by itself (exit code {code}){said}")
 
     def close(self) -> None:
@@ -280,6 +304,13 @@ class Channel:
         self._socket.close()
         if self._process is not None:
             self._process.kill()
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal, most of which have no name
+        return f"signal {number}"
 
 
 class Process:

@@ -7,6 +7,8 @@ from typing import Any
 
 from conformance.targets.base import Capabilities, IpVersion, TargetError
 
+LONGEST = 3600
+"""Seconds that an agent may declare of anything."""
 _VERSIONS: tuple[IpVersion, IpVersion] = (4, 6)
 
 
@@ -20,10 +22,18 @@ def capabilities(said: Mapping[str, Any], ip: frozenset[IpVersion] = frozenset(_
             options=frozenset(map(str, said.get("options", ["mss"]))),
             settings={"timers": "fine", **{str(name): str(value) for name, value in said.get("settings", {}).items()}},
             quick_ack=bool(said.get("quick_ack", False)),
-            challenge_interval=float(said.get("challenge_interval", 0.0)),
+            challenge_interval=_seconds(said, "challenge_interval", 0.0),
             throttles_text=bool(said.get("throttles_text", False)),
-            first_repeat=float(said.get("first_repeat", 3.5)),
-            msl=float(said.get("msl", 120.0)),
+            first_repeat=_seconds(said, "first_repeat", 3.5),
+            msl=_seconds(said, "msl", 120.0),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise TargetError(f"the agent's hello is not as the protocol says: {problem!r}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
+        raise TargetError(f"the agent's hello is not as the protocol says: {problem!r}"[:200]) from None
+
+
+def _seconds(said: Mapping[str, Any], name: str, default: float) -> float:
+    """A time that somebody will wait for. Raises ValueError, TypeError, OverflowError."""
+    seconds = float(said.get(name, default))
+    if not 0 <= seconds <= LONGEST:
+        raise ValueError(f"{name}: 0 to {LONGEST} seconds, not {seconds}")
+    return seconds

@@ -19,11 +19,17 @@ class Frame(NamedTuple):
     data: bytes
 
 
+MOST_WAITING = 20_000
+"""Frames that an inbox holds while nobody looks: what comes then is a flood, and is only counted."""
+
+
 @dataclass(slots=True)
 class Inbox:
     """Frames for one tester address that nobody has looked at yet; `wake` is called after a frame was added."""
 
     frames: deque[Frame] = field(default_factory=deque)
+    overflow: int = 0
+    """Frames that came when there was no room."""
     wake: Callable[[], None] | None = None
 
 

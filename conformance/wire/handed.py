@@ -12,6 +12,9 @@ from conformance.wire.base import Frame, Inbox
 from conformance.wire.neighbours import answer
 from conformance.wire.sorting import Sorter
 
+_ROUNDS = 1000
+"""Times that a stack is answered at one moment."""
+
 
 class Link(Protocol):
     """What carries the frames."""
@@ -51,9 +54,14 @@ class HandedWire:
         self.unsettled = True
 
     def drain(self) -> int:
-        """Let the stack answer whatever it answers at once; return how many frames came to inboxes."""
+        """Let the stack answer whatever it answers at once; return how many frames came to inboxes.
+
+        A stack that asks for a neighbour again and again, though it is answered, is left to the time that passes.
+        """
         before = self._received
-        while self.unsettled:
+        for _ in range(_ROUNDS):
+            if not self.unsettled:
+                break
             self.unsettled = False
             self._link.settle()
         return self._received - before

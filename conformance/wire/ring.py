@@ -74,6 +74,7 @@ class Ring:
     def read(self) -> list[Frame]:
         """Every frame that is in the ring now, in order; never waits, makes no system call.
 
+        At most as many as the ring holds, though the kernel fills it again meanwhile: a flood keeps nobody here.
         The slots are given back before this returns.
         """
         frames: list[Frame] = []
@@ -81,7 +82,9 @@ class Ring:
         start = starts[at]
         # The status is read before and written after the rest: x86 keeps that order, and elsewhere so many
         # instructions of the interpreter lie between that no processor reorders across them.
-        while words[start >> 2] & _TP_STATUS_USER:
+        for _ in range(len(starts)):
+            if not words[start >> 2] & _TP_STATUS_USER:
+                break
             length, mac, _, seconds, nanoseconds = _unpack(self._memory, start + 8)
             mac += start
             # As Frame(...), without the call of a Python function for each.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from conformance.wire.base import Frame, Inbox
+from conformance.wire.base import MOST_WAITING, Frame, Inbox
 
 _IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
 
@@ -42,6 +42,9 @@ class Sorter:
             inbox = inboxes.get(address)
             if inbox is None:
                 self._nobodys(address, frame)
+                continue
+            if len(inbox.frames) >= MOST_WAITING:
+                inbox.overflow += 1
                 continue
             inbox.frames.append(frame)
             moved += 1
