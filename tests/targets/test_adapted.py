@@ -26,7 +26,6 @@ SOME = (
 )
 
 
-
 def built(name: str) -> Opener:
     try:
         return opener(Asked(target=name))
