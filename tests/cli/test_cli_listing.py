@@ -126,6 +126,15 @@ def test_doctor_says_ok(invoke):
         assert f"ok   {what} " in result.stdout
 
 
+def test_check_tells_what_is_only_odd_and_goes_on(invoke):
+    result = invoke("target", "check", "ns3")
+    if "to install" in result.output:
+        pytest.skip(result.output.strip())
+    assert result.exit_code == 0, result.output
+    assert "ok   positive control " in result.stdout
+    assert "odd  states " in result.stdout  # it answers a FIN again with nothing
+
+
 def test_doctor_says_what_is_bad(invoke):
     result = invoke("doctor", "--target", "nobody")
     assert result.exit_code == 3
