@@ -26,7 +26,7 @@ import sys
 import time
 import traceback
 from importlib.metadata import version
-from typing import Any, Callable, Coroutine
+from typing import Any, Callable, Coroutine, Iterator
 
 EPOCH = 1_000_000_000_000
 """The stack's time (ns) when it is brought up; it may take 0 for "never"."""
@@ -36,6 +36,9 @@ AGAIN = 101
 """The exit code of a copy that asks for a fresh one."""
 DESCRIPTOR = -1
 """Of the stack's device; nothing of the system is behind it."""
+TICK = 20_000
+"""ns after which the stack answers a SYN, for its own 1 ms: that is the grain of its timers, no delay that it means to
+make, and the tester takes for silence what does not come before time passes."""
 PROFILES: dict[str, dict[str, object]] = {
     "": {},
     "plpmtud": {"tcp.mtu_probing": 2},
@@ -133,6 +136,8 @@ class Stack:
     def __init__(self, said: dict[str, Any], profile: str) -> None:
         self.loop = loop = Loop()
         self.sent: list[tuple[bytes, int]] = []
+        self.stirred = False
+        """A frame or a call is being taken: no timer is."""
         self._arrived: collections.deque[bytes] = collections.deque()
         self.enter()
         time.monotonic, time.time, time.monotonic_ns = loop.time, loop.time, lambda: loop.now  # type: ignore[assignment]
@@ -167,6 +172,15 @@ class Stack:
             sysctls=PROFILES[profile],
         )
         self._rest()
+        later = stack.timer.call_later
+
+        def sooner(delay: float, method: Any, /, *args: Any, **kwargs: Any) -> Any:
+            state = getattr(getattr(method, "__self__", None), "state", None)  # of the connection that wants to go on
+            if delay == 1 and self.stirred and state is not None and state.name == "SYN_RCVD":
+                delay = TICK / 1e6
+            return later(delay, method, *args, **kwargs)
+
+        stack.timer.call_later = sooner
         started = loop.create_task(stack.start())
         loop.run_until(EPOCH + BOOT)
         started.result()
@@ -211,9 +225,19 @@ class Stack:
     def frame(self, octets: bytes) -> None:
         """A frame arrives now."""
         self._arrived.append(octets)
-        if self.loop.reader is not None:
-            self.loop.reader()
-        self.loop.settle()
+        with self.stir():
+            if self.loop.reader is not None:
+                self.loop.reader()
+            self.loop.settle()
+
+    @contextlib.contextmanager
+    def stir(self) -> Iterator[None]:
+        """While something is done to the stack."""
+        self.stirred = True
+        try:
+            yield
+        finally:
+            self.stirred = False
 
 
 class Refused(Exception):
@@ -355,9 +379,6 @@ class Sockets:
     def do_abort(self, said: dict[str, Any]) -> None:
         self._held(said).inner.abort()
         del self._open[said["socket"]]
-
-    def do_exit(self, said: dict[str, Any]) -> None:
-        self.do_abort(said)  # what the stack's own daemon does for a client that has gone
 
     def _option(self, name: str) -> tuple[int, int]:
         levels = {"SO": "SOL_SOCKET", "TCP": "IPPROTO_TCP", "IP": "IPPROTO_IP", "IPV6": "IPPROTO_IPV6"}
@@ -507,8 +528,9 @@ class Agent:
             elif said.get("do") == "advance":
                 self._say({"id": said["id"], **self._advance(said)})
             elif "do" in said:
-                outcome = self._sockets.request(said)
-                self._loop.settle()
+                with self._stack.stir():
+                    outcome = self._sockets.request(said)
+                    self._loop.settle()
                 self._flush()
                 self._say({"id": said["id"], **outcome})
         return 0
