@@ -46,7 +46,6 @@ IDLE, REST = 1000, 100
 so many ms until something happens. What has a time of its own comes at that time all the same."""
 PROFILES: dict[str, dict[str, object]] = {
     "": {},
-    "plpmtud": {"tcp.mtu_probing": 2},
     "long-time-wait": {"tcp.time_wait.delay_ms": 240_000},
 }
 PENDING = object()
