@@ -50,6 +50,11 @@ def ns3() -> Opener:
     return or_skipped("ns3")
 
 
+@pytest.fixture(scope="module")
+def pytcp() -> Opener:
+    return or_skipped("pytcp")
+
+
 def some() -> Iterator[Variation]:
     for name in SOME:
         yield from load_file(suite.cases() / f"{name}.yaml", suite.cases()).variations
@@ -108,6 +113,67 @@ def test_handshake_data_and_close_either_way(name):
     cases = [load_file(suite.cases() / f"{case}.yaml", suite.cases()) for case in names]
     results = run(or_skipped(name), [variation for case in cases for variation in case.variations])
     assert {result.verdict for result in results.values()} == {Verdict.PASS}
+
+
+def test_a_stack_in_python_repeats_octet_for_octet_and_each_case_finds_it_fresh(pytcp):
+    first, second = run(pytcp, some()), run(pytcp, some())
+    assert first.keys() == second.keys()
+    for id_, result in first.items():
+        assert traced(result) == traced(second[id_]), id_
+    alone = run(pytcp, list(some())[-1:])
+    for id_, result in alone.items():
+        assert traced(result) == traced(first[id_])
+    assert Verdict.PASS in {result.verdict for result in first.values()}
+    assert not {Verdict.ERROR, Verdict.INCONCLUSIVE} & {result.verdict for result in first.values()}
+
+
+def test_a_syn_that_asks_for_accurate_ecn_is_a_syn(pytcp):
+    variations = load_file(Path(suite.cases()) / "open" / "three-way-handshake-active.yaml", suite.cases()).variations
+    results = run(pytcp, variations)
+    assert {result.verdict for result in results.values()} == {Verdict.PASS}
+    first = [next(event.data for event in result.trace if event.kind == "seen") for result in results.values()]
+    for frame in map(bytes, first):  # type: ignore[arg-type]
+        offset = 14 + (20 if frame[12:14] == b"\x08\x00" else 40) + 12
+        assert int.from_bytes(frame[offset : offset + 2], "big") & 0x1FF == 0x1C2  # AE, CWR, ECE, SYN
+
+
+def test_minutes_of_a_stack_that_ticks_every_millisecond_are_short(pytcp):
+    case = load_text(
+        """
+        title: A SYN that nobody answers is repeated, and given up
+        requirements: [RFC9293-MUST-20]
+        needs: {tier: long}
+        start: SYN-SENT
+        steps:
+          - wait: 170s
+        """.replace("\n        ", "\n"),
+        "unanswered.yaml",
+        "unanswered",
+    )
+    results = run(pytcp, case.variations)
+    assert all("hangs" not in result.reason for result in results.values())
+    assert all(result.waited > 169 for result in results.values())
+
+
+def test_a_broken_environment_is_made_anew_and_a_whole_one_kept(pytcp, tmp_path, monkeypatch):
+    from conformance.adapters import pytcp as adapter
+
+    made = []
+
+    def make(environment, cache):
+        made.append(environment)
+        (environment / "bin").mkdir(parents=True)
+        (environment / "bin" / "python").touch(mode=0o755)
+        (environment / "whole").touch()
+
+    monkeypatch.setattr(adapter, "_make", make)
+    first = adapter.prepare("", tmp_path)
+    assert adapter.prepare("long-time-wait", tmp_path).argv[0] == first.argv[0]
+    assert len(made) == 1
+    (made[0] / "bin" / "python").unlink()
+    (made[0] / "bin").rmdir()
+    assert adapter.prepare("", tmp_path).argv == first.argv
+    assert len(made) == 2
 
 
 DYING = """

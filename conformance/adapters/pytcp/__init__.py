@@ -17,10 +17,7 @@ _AGENT = Path(__file__).with_name("agent.py")
 _PACKAGES = ("pmd-pytcp==0.3.8", "pmd-net-addr==0.0.3", "pmd-net-proto==0.0.3", "typing_extensions>=4.6")
 _OLDEST = (3, 10)
 """Of Python: before it the package does without the slots of its classes."""
-_PROFILES = {
-    "plpmtud": "with probing for the path's MTU, from segments of 1024 octets on",
-    "long-time-wait": "with a TIME-WAIT of four minutes",
-}
+_PROFILES = {"long-time-wait": "with a TIME-WAIT of four minutes"}
 
 
 def prepare(profile: str, cache: Path) -> Program:

@@ -25,8 +25,10 @@ import struct
 import sys
 import time
 import traceback
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from importlib.metadata import version
-from typing import Any, Callable, Coroutine
+from typing import Any, ClassVar
 
 EPOCH = 1_000_000_000_000
 """The stack's time (ns) when it is brought up; it may take 0 for "never"."""
@@ -36,16 +38,24 @@ AGAIN = 101
 """The exit code of a copy that asks for a fresh one."""
 DESCRIPTOR = -1
 """Of the stack's device; nothing of the system is behind it."""
+TICK = 20_000
+"""ns after which the stack answers a SYN, for its own 1 ms: that is the grain of its timers, no delay that it means to
+make, and the tester takes for silence what does not come before time passes."""
+IDLE, REST = 1000, 100
+"""After so many ticks (1 ms) at which a connection with something unacknowledged has sent nothing it ticks only every
+so many ms until something happens. What has a time of its own comes at that time all the same."""
 PROFILES: dict[str, dict[str, object]] = {
     "": {},
-    "plpmtud": {"tcp.mtu_probing": 2},
     "long-time-wait": {"tcp.time_wait.delay_ms": 240_000},
 }
 PENDING = object()
 
 
-class Loop(asyncio.AbstractEventLoop):
-    """An event loop whose clock, `now` (ns), moves only as the agent says. Things due at one moment keep their order."""
+_Base: Any = asyncio.AbstractEventLoop  # of which the stack takes but a part
+
+
+class Loop(_Base):  # type: ignore[misc]
+    """An event loop whose clock, `now` (ns), moves only as the agent says; what is due at a time keeps its order."""
 
     def __init__(self) -> None:
         self.now = EPOCH
@@ -133,18 +143,23 @@ class Stack:
     def __init__(self, said: dict[str, Any], profile: str) -> None:
         self.loop = loop = Loop()
         self.sent: list[tuple[bytes, int]] = []
+        self.total = 0
+        """Frames sent, ever."""
+        self.stirred = False
+        """A frame or a call is being taken: no timer is."""
         self._arrived: collections.deque[bytes] = collections.deque()
         self.enter()
-        time.monotonic, time.time, time.monotonic_ns = loop.time, loop.time, lambda: loop.now  # type: ignore[assignment]
+        time.monotonic, time.time, time.monotonic_ns = loop.time, loop.time, lambda: loop.now
         self._seed(int(said.get("seed", 1)))
         import pmd_net_addr as net
         from pmd_pytcp import socket as api
         from pmd_pytcp import stack
         from pmd_pytcp.lib import io_backend
+        from pmd_pytcp.protocols.tcp.session.tcp__session__timers import TcpTimerService
         from pmd_pytcp.stack import sysctl
 
         self.api, self.stack, self.sysctl, self.net = api, stack, sysctl, net
-        io_backend.read, io_backend.writev = self._read, self._written  # type: ignore[assignment]
+        io_backend.read, io_backend.writev = self._read, self._written
         io_backend.set_nonblocking = lambda fd: None
         self.version = version("pmd-pytcp")
         self.addresses = [address.split("/")[0] for address in said["addresses"]]
@@ -167,6 +182,26 @@ class Stack:
             sysctls=PROFILES[profile],
         )
         self._rest()
+        later = stack.timer.call_later
+
+        def sooner(delay: float, method: Any, /, *args: Any, **kwargs: Any) -> Any:
+            state = getattr(getattr(method, "__self__", None), "state", None)  # of the connection that wants to go on
+            if delay == 1 and self.stirred and state is not None and state.name == "SYN_RCVD":
+                delay = TICK / 1e6
+            return later(delay, method, *args, **kwargs)
+
+        stack.timer.call_later = sooner
+        arm = TcpTimerService.arm
+
+        def rarer(service: Any, name: str, delay: int, /) -> None:
+            if name == "tx_pump":
+                seen, idle = getattr(service, "idle", (None, 0))
+                idle = 0 if self.stirred or seen != self.total else idle + 1
+                service.idle = (self.total, idle)
+                delay = REST if idle > IDLE else delay
+            arm(service, name, delay)
+
+        TcpTimerService.arm = rarer
         started = loop.create_task(stack.start())
         loop.run_until(EPOCH + BOOT)
         started.result()
@@ -188,8 +223,9 @@ class Stack:
         """Have all chance come from the seed."""
         source = random.Random(seed)
         random.seed(seed)
-        os.urandom = secrets.token_bytes = source.randbytes  # type: ignore[assignment]
-        secrets.randbelow, secrets.choice, secrets.randbits = source.randrange, source.choice, source.getrandbits
+        drawn: Any = secrets
+        drawn.token_bytes, drawn.choice = source.randbytes, source.choice
+        drawn.randbelow, drawn.randbits = source.randrange, source.getrandbits
 
     @staticmethod
     def _rest() -> None:
@@ -206,14 +242,25 @@ class Stack:
     def _written(self, fd: int, buffers: Any) -> int:
         octets = b"".join(bytes(buffer) for buffer in buffers)
         self.sent.append((octets, self.loop.now))
+        self.total += 1
         return len(octets)
 
     def frame(self, octets: bytes) -> None:
         """A frame arrives now."""
         self._arrived.append(octets)
-        if self.loop.reader is not None:
-            self.loop.reader()
-        self.loop.settle()
+        with self.stir():
+            if self.loop.reader is not None:
+                self.loop.reader()
+            self.loop.settle()
+
+    @contextlib.contextmanager
+    def stir(self) -> Iterator[None]:
+        """While something is done to the stack."""
+        self.stirred = True
+        try:
+            yield
+        finally:
+            self.stirred = False
 
 
 class Refused(Exception):
@@ -237,7 +284,7 @@ class Held:
 class Sockets:
     """The tester's sockets by its numbers, and the calls on them that are pending, in their order."""
 
-    OWN_UNIT = {"TCP_KEEPIDLE": 1000, "TCP_KEEPINTVL": 1000}
+    OWN_UNIT: ClassVar[dict[str, int]] = {"TCP_KEEPIDLE": 1000, "TCP_KEEPINTVL": 1000}
     """Options in seconds of which the stack wants milliseconds."""
     NO_EFFECT = ("SO_SNDBUF",)
     """Options that the stack only keeps."""
@@ -258,7 +305,7 @@ class Sockets:
         done = [(id_, *call) for id_, call in self._waiting.items() if call[1].done()]
         for id_, *_ in done:
             del self._waiting[id_]
-        return [(id_, answer(lambda task=task, read=read: read(task.result()))) for id_, _, task, read in done]
+        return [(id_, answer(partial(outcome, task, read))) for id_, _, task, read in done]
 
     def request(self, said: dict[str, Any]) -> dict[str, object]:
         """Do a verb; the answer."""
@@ -356,12 +403,9 @@ class Sockets:
         self._held(said).inner.abort()
         del self._open[said["socket"]]
 
-    def do_exit(self, said: dict[str, Any]) -> None:
-        self.do_abort(said)  # what the stack's own daemon does for a client that has gone
-
     def _option(self, name: str) -> tuple[int, int]:
         levels = {"SO": "SOL_SOCKET", "TCP": "IPPROTO_TCP", "IP": "IPPROTO_IP", "IPV6": "IPPROTO_IPV6"}
-        level, option = levels.get(name.split("_")[0]), getattr(self._api, name, None)
+        level, option = levels.get(name.partition("_")[0]), getattr(self._api, name, None)
         if level is None or not isinstance(option, int) or name in self.NO_EFFECT:
             raise Refused("ENOPROTOOPT")
         return getattr(self._api, level), option
@@ -403,7 +447,7 @@ class Sockets:
                 continue
             if same(one.local_ip_address, local[0]) and one.remote_port == remote[1]:
                 if same(one.remote_ip_address, remote[0]) and one.state.name != "CLOSED":
-                    return one.state.name.replace("SYN_RCVD", "SYN_RECEIVED").replace("_", "-")
+                    return str(one.state.name).replace("SYN_RCVD", "SYN_RECEIVED").replace("_", "-")
             elif one.state.name == "LISTEN":
                 listens = True
         return "LISTEN" if listens else "CLOSED"
@@ -426,6 +470,11 @@ class Sockets:
         if held is not None and task is not None and held.inner.state.name != "SYN_SENT":
             task.cancel()
             self._stack.loop.settle()
+
+
+def outcome(task: asyncio.Task[Any], read: Callable[[Any], object]) -> object:
+    """What a call that was pending has come to."""
+    return read(task.result())
 
 
 def answer(verb: Callable[[], object]) -> dict[str, object]:
@@ -484,9 +533,17 @@ class Agent:
         """What the agent says of the stack."""
         get = self._stack.sysctl.get
         return {
-            **{"protocol": 1, "stack": "PyTCP", "version": f"3.0.7 (pmd-pytcp {self._stack.version})"},
-            **{"clock": "virtual", "frames": "channel", "ip": [4, 6], "verbs": Sockets.verbs()},
-            **{"options": ["mss", "wscale", "sackOK", "ts"], "state": True, "reset": True, "ports": "exact"},
+            "protocol": 1,
+            "stack": "PyTCP",
+            "version": f"3.0.7 (pmd-pytcp {self._stack.version})",
+            "clock": "virtual",
+            "frames": "channel",
+            "ip": [4, 6],
+            "verbs": Sockets.verbs(),
+            "options": ["mss", "wscale", "sackOK", "ts"],
+            "state": True,
+            "reset": True,
+            "ports": "exact",
             "msl": get("tcp.time_wait.delay_ms") / 2000,
             "first_repeat": get("tcp.rto.initial_ms") / 1000 + 0.5,
             "challenge_interval": get("tcp.challenge_ack.rate_limit_ms") / 1000,
@@ -507,8 +564,9 @@ class Agent:
             elif said.get("do") == "advance":
                 self._say({"id": said["id"], **self._advance(said)})
             elif "do" in said:
-                outcome = self._sockets.request(said)
-                self._loop.settle()
+                with self._stack.stir():
+                    outcome = self._sockets.request(said)
+                    self._loop.settle()
                 self._flush()
                 self._say({"id": said["id"], **outcome})
         return 0

@@ -44,7 +44,9 @@ def _make(environment: Path, cache: Path) -> None:
         folder = Path(name) / "venv"
         _run([sys.executable, "-m", "venv", str(folder)])
         try:
-            _run([str(folder / "bin" / "python"), *"-m pip install -q --no-input --only-binary :all:".split(), _PACKAGE])
+            _run(
+                [str(folder / "bin" / "python"), *"-m pip install -q --no-input --only-binary :all:".split(), _PACKAGE]
+            )
         except RuntimeError as problem:
             raise MissingError(f"pip does not bring {_PACKAGE}: {problem}") from problem
         (folder / "whole").touch()
