@@ -251,6 +251,9 @@ class Judge:
     def _reached(self, observed: Observed, nexts: list[State], breach: Breach | None) -> Breach | None:
         """The reply is in order; the target's own word tells whether the state is."""
         told = _told(observed)
+        if told is State.LISTEN and State.SYN_RECEIVED in nexts:
+            self.states = tuple(dict.fromkeys(nexts))
+            return None  # a SYN cookie: nothing but the listener remembers (RFC 4987 section 3.6)
         if self._accepted and told is State.CLOSED and State.SYN_RECEIVED in self.states:
             nexts = [State.CLOSED]  # the listener was closed over it
         self._adopt(observed, nexts)
