@@ -96,7 +96,8 @@ def compare(a: Side, b: Side) -> list[Difference]:
     for word in differences(models[0], models[1], letters, alike=lambda x, y: read(x) == read(y)):
         outputs = (models[0].run(word)[0][-1], models[1].run(word)[0][-1])
         states = tuple(model.name(model.run(word[:-1])[1]) for model in models)
-        key = (*(_unnumbered(state) for state in states), read(outputs[0]), read(outputs[1]))
+        where = () if coarse else tuple(_unnumbered(state) for state in states)
+        key = (*where, word[-1] if coarse else "", read(outputs[0]), read(outputs[1]))
         if key in found:
             found[key].again += 1
             found[key].likewise.setdefault(word[-1])

@@ -5,6 +5,7 @@ Inputs that do and leave nothing are left out; what leaves the state as it is st
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from conformance.learn.model import Model
 from conformance.learn.naming import NOTHING
 
 _USUAL = re.compile(r" (seq=snd\.nxt|ack=rcv\.nxt|seq=iss|ack=seg\.end|returns ok)(?![^ ;|])")
+PATIENCE = 20.0
+"""Seconds that Graphviz may take."""
 _CHARACTER, _LINE, _PAD = 6.2, 14, 10
 _GAP_X, _GAP_Y = 190, 46
 
@@ -56,11 +59,12 @@ def svg(model: Model) -> str:
     """The picture as SVG."""
     dot = shutil.which("dot")
     if dot is not None:
-        done = subprocess.run(
-            [dot, "-Tsvg"], input=drawing(model), capture_output=True, text=True, check=False, timeout=120
-        )
-        if not done.returncode and "<svg" in done.stdout:
-            return done.stdout[done.stdout.index("<svg") :]
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a hundred states may take it minutes
+            done = subprocess.run(
+                [dot, "-Tsvg"], input=drawing(model), capture_output=True, text=True, check=False, timeout=PATIENCE
+            )
+            if not done.returncode and "<svg" in done.stdout:
+                return done.stdout[done.stdout.index("<svg") :]
     return _layered(model)
 
 

@@ -135,12 +135,14 @@ class Judge:
         self._closed = False
         """The application has given the connection up: nobody reads what comes."""
         self._unread = False
-        self._accepted = False
+        self._accepted = self._over = False
         self._queued = False
         """A connection was established that the application has not accepted: the backlog may be full."""
 
     def look(self, observed: Observed, verb: str = "") -> Breach | None:
         """Judge one input and what it drew; `verb` is the call that was made, or empty for a segment."""
+        if self._over:
+            return None
         if verb:
             return self._call(observed, verb)
         return self._segment(observed)
@@ -198,6 +200,8 @@ class Judge:
             return None
         if verb == "accept" and done:
             self._queued, self._accepted = False, True
+            # Another connection was accepted, and the listener closed over this one: an API's matter.
+            self._over = State.SYN_RECEIVED in self.states
         if verb == "recv" and done:
             self._unread = False
         if verb == "accept" and done and _has(observed, RST):
@@ -251,6 +255,9 @@ class Judge:
     def _reached(self, observed: Observed, nexts: list[State], breach: Breach | None) -> Breach | None:
         """The reply is in order; the target's own word tells whether the state is."""
         told = _told(observed)
+        if told is State.LISTEN and State.SYN_RECEIVED in nexts:
+            self.states = tuple(dict.fromkeys(nexts))
+            return None  # a SYN cookie: nothing but the listener remembers (RFC 4987 section 3.6)
         if self._accepted and told is State.CLOSED and State.SYN_RECEIVED in self.states:
             nexts = [State.CLOSED]  # the listener was closed over it
         self._adopt(observed, nexts)

@@ -34,3 +34,12 @@ def test_only_what_a_right_peer_expects_is_left_out():
     assert draw.short("close returns ok; FIN,ACK seq=snd.nxt ack=rcv.nxt") == "close; FIN,ACK"
     assert draw.short("ACK seq=snd.nxt ack=rcv.nxt+1") == "ACK ack=rcv.nxt+1"
     assert draw.short("ACK seq=snd.nxt-1 ack=*") == "ACK seq=snd.nxt-1 ack=*"
+
+
+def test_a_slow_graphviz_is_not_waited_for(monkeypatch, tmp_path):
+    slow = tmp_path / "dot"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(slow))
+    monkeypatch.setattr(draw, "PATIENCE", 0.2)
+    assert "ready" in texts(draw.svg(COFFEE))
