@@ -44,6 +44,7 @@ _UNNAMED = {
     "TCP_REPAIR": 19,
     "TCP_TIMESTAMP": 24,
     "TCP_SAVE_SYN": 27,
+    "TCP_FASTOPEN_CONNECT": 30,
     "TCP_INQ": 36,
     "TCP_RTO_MAX_MS": 44,
     "TCP_RTO_MIN_US": 45,

@@ -60,6 +60,7 @@ INVARIANTS = {
     "ecn-negotiated": "RFC3168-6.1.1-NO-ECT",
     "ecn-ack": "RFC3168-6.1.4-ACK-NOT-ECT",
     "ecn-repeat": "RFC3168-6.1.5-RTX-NOT-ECT",
+    "ecn-probe": "RFC3168-6.1.6-PROBE",
 }
 """Name of each invariant -> the requirement that it guards."""
 
@@ -273,6 +274,8 @@ class Watch:
         return self._text(segment, tcb) if length else None
 
     def _marked(self, segment: Segment, tcb: TCB) -> Violation | None:
+        if tcb.snd_wnd == 0:
+            return _broken("ecn-probe", "a window probe in a datagram that says ECT or CE")
         if not segment.length:
             return _broken("ecn-ack", "an ACK without text in a datagram that says ECT or CE")
         if not (self.ecn or self.asked_ecn):
