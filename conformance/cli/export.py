@@ -121,3 +121,16 @@ def scapy(report: str, case: str, output: str | None) -> None:
 
     header, line = _one(report, case)
     _write(lambda: [scapy_script(result_of(line), header)], output)
+
+
+@export.command()
+@click.argument("report")
+@click.argument("case", metavar="CASE")
+@_output
+def packetdrill(report: str, case: str, output: str | None) -> None:
+    """One CASE of a REPORT as a packetdrill script, where packetdrill has words for it."""
+    from conformance.report.packetdrill import packetdrill_script
+    from conformance.report.reading import result_of
+
+    _, line = _one(report, case)
+    _write(lambda: packetdrill_script(result_of(line)), output)

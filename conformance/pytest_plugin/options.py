@@ -201,6 +201,8 @@ def repeated(config: pytest.Config) -> Iterator[str]:
             yield f"--{name}={value}"
     for option in OPTIONS:  # a host is not reached without them
         value = getattr(config.option, f"conformance_{option.name.replace('-', '_')}")
+        if option.name == "rate" and str(value) == str(RATE):
+            continue  # the command line says it always
         yield from (
             f"--{option.name}={one}" for one in ((value or ()) if option.repeated else (value,)) if one is not None
         )

@@ -82,7 +82,8 @@ class Recorder:
             options=options.said(config),
             selected=len(ids),
         )
-        self.writer = Writer(self.folder / "report.jsonl", header)
+        all_frames = config.option.conformance_captures == "all"
+        self.writer = Writer(self.folder / "report.jsonl", header, frames=all_frames)
         self.captures = Captures(self.folder / "captures", config.option.conformance_captures)
         stream = config.stash.get(PROGRESS, None)
         self.progress = Progress(len(ids), stream, ahead=ahead) if stream is not None else None

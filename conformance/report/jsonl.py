@@ -84,13 +84,19 @@ class Header:
 
 
 def result_line(
-    result: Result, judgement: str | None = None, rerun: str | None = None, *, known: str | None = None
+    result: Result,
+    judgement: str | None = None,
+    rerun: str | None = None,
+    *,
+    known: str | None = None,
+    frames: bool = False,
 ) -> dict[str, object]:
     """A result as the object that is written.
 
     `judgement` is what the baseline says of it, `known` the reason that it gives, `rerun` the command that runs just
-    this variation.
+    this variation; `frames` keeps the octets of frames whatever the verdict.
     """
+    frames = frames or result.verdict not in _WITHOUT_FRAMES
     return {
         "type": "result",
         "id": result.id,
@@ -117,7 +123,7 @@ def result_line(
             for named in result.states
         ],
         "steps": [_step_line(result, index) for index in range(len(result.steps))],
-        "trace": [_event_line(event, result) for event in result.trace],
+        "trace": [_event_line(event, result, frames) for event in result.trace],
         "started": timestamp(result.started),
         "duration": round(result.duration, 9),
         "waited": round(result.waited, 9),
@@ -154,7 +160,7 @@ def _step_line(result: Result, index: int) -> dict[str, object]:
     return step
 
 
-def _event_line(event: Event, result: Result) -> dict[str, object]:
+def _event_line(event: Event, result: Result, frames: bool) -> dict[str, object]:
     shown = event_text(event, result)
     line: dict[str, object] = {
         "at": event.time - result.started,
@@ -165,7 +171,7 @@ def _event_line(event: Event, result: Result) -> dict[str, object]:
     }
     if shown.remark:
         line["remark"] = shown.remark
-    if isinstance(event.data, bytes) and result.verdict not in _WITHOUT_FRAMES:
+    if isinstance(event.data, bytes) and frames:
         line["frame"] = event.data.hex()
     return line
 
@@ -181,8 +187,9 @@ class Writer:
     kept in memory and tried again with every further line. What is on the disk is whole lines only.
     """
 
-    def __init__(self, path: Path, header: Header, stderr: TextIO | None = None) -> None:
+    def __init__(self, path: Path, header: Header, stderr: TextIO | None = None, *, frames: bool = False) -> None:
         self.path = path
+        self._frames = frames
         self.failed: str | None = None
         """Why lines are missing on the disk, or were for a while; None when all went well."""
         self._stderr = stderr if stderr is not None else sys.stderr
@@ -205,7 +212,7 @@ class Writer:
         self, result: Result, judgement: str | None = None, rerun: str | None = None, *, known: str | None = None
     ) -> None:
         """Add a result; see `result_line`."""
-        line = _octets(result_line(result, judgement, rerun, known=known))
+        line = _octets(result_line(result, judgement, rerun, known=known, frames=self._frames))
         with self._lock:
             if self._closed:
                 raise ValueError(f"{self.path} has its footer already")

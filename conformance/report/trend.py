@@ -92,7 +92,9 @@ def _musts(run: Run, catalogue: Catalogue) -> str:
 def _changed(before: Run, after: Run) -> str:
     worse, better = [], []
     for id_, status in after.status.items():
-        was = before.status.get(id_, Status.OPEN)
+        was = before.status.get(id_)
+        if was is None:
+            continue  # it was not looked at then
         if status is Status.NOT_MET and was is not Status.NOT_MET:
             worse.append(id_)
         if was is Status.NOT_MET and status in (Status.MET, Status.DEVIATING):

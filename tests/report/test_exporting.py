@@ -5,17 +5,23 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 from browsing import LINUX, written
 from click.testing import CliRunner
 from hosts import places
-from report_samples import REQUIREMENT, event, failing, passing
+from report_samples import REQUIREMENT, event, failing, passing, seen
 
 from conformance.catalogue.catalogue import load
 from conformance.cli import main
+from conformance.engine.result import Difference
 from conformance.report.exporting import ExportError, bug_report, scapy_script
+from conformance.report.packetdrill import packetdrill_script
 from conformance.report.reading import Reading, result_of
+from conformance.report.text import Numbers, segment_text
+from conformance.tcp.segment import ACK, FIN
+from conformance.wire.codec import decode
 
 HEADER = {"target": LINUX, "tool": "0", "case_set": "sha256:0"}
 CASE = """
@@ -111,3 +117,39 @@ def test_the_script_sees_the_finding_again_on_a_real_host_and_notices_when_it_is
         assert refused.returncode == 1, refused.stdout + refused.stderr
         assert "Something else came" in refused.stdout
         assert "came: RA, " in refused.stdout
+
+
+def test_a_packetdrill_script_expects_what_the_finding_missed():
+    result = failing()
+    result.trace = [one for one in result.trace if one.kind not in ("note", "probe")][:3]
+    result.trace.append(event(8, "seen", 4, seen(FIN | ACK, 2, 101)))
+    numbers = Numbers(*result.isns["main"])
+    shown = segment_text(decode(result.trace[-1].data), "target", numbers)
+    result.finding = replace(result.finding, seen=shown)
+    assert list(packetdrill_script(result))[2:] == [
+        "+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3",
+        "+0 setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0",
+        "+0 bind(3, ..., ...) = 0",
+        "+0 listen(3, 16) = 0",
+        "+0.00001 < S 0:0(0) win 65535 <mss 1460,sackOK,eol,eol>",
+        "+0.00001~+1.000 > S. 0:0(0) ack 1 <...>",
+        "+0.00006~+1.000 > . 2:2(0) ack 102",
+        f"// seen instead: {shown}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"differences": ()}, "a finding that is no segment"),
+        ({"differences": (Difference("seq", "fin.end", "iss+1"),)}, "that seq should be fin.end"),
+        ({"differences": (Difference("win", "5", "6"),)}, "that win should be 5"),
+    ],
+)
+def test_what_packetdrill_has_no_words_for_is_refused(fields, says):
+    result = failing()
+    result.trace = [result.trace[0], event(8, "seen", 4, seen(FIN | ACK, 2, 101))]
+    shown = segment_text(decode(result.trace[-1].data), "target", Numbers(*result.isns["main"]))
+    result.finding = replace(result.finding, seen=shown, **fields)
+    with pytest.raises(ExportError, match=re.escape(says)):
+        list(packetdrill_script(result))

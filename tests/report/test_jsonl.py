@@ -292,3 +292,12 @@ def test_what_the_readme_says_of_the_keys_is_what_is_written():
     assert [key for key in keys if f"`{key}`" not in readme] == []
     for definition in json.loads(jsonl.JSON_SCHEMA.read_text())["$defs"].values():
         assert [key for key in definition.get("properties", {}) if f"`{key}`" not in readme and len(key) > 6] == []
+
+
+def test_with_all_captures_a_pass_keeps_its_frames(tmp_path: Path):
+    for frames in (False, True):
+        writer = Writer(tmp_path / "r.jsonl", HEADER, frames=frames)
+        writer.write(passing())
+        writer.close()
+        (line,) = read(tmp_path / "r.jsonl").results
+        assert any("frame" in event for event in line["trace"]) == frames

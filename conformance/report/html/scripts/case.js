@@ -73,7 +73,7 @@ const resultSection = (run, variation, result) => {
     h("h4", {}, "Run it again"), copyable(result.rerun || `conformance run '${result.file}::${variation.rest}'`),
     h("h4", {}, "Capture"), hasFrames(result)
       ? h("p", {}, h("button", { type: "button", class: "capture", on: { click: () => download(fileName(result.id), "application/x-pcapng", capture(result, header.tool)) } }, "Download the capture (pcapng)"))
-      : h("p", { class: "small" }, "No frames were recorded: a run records those of what it does not pass."),
+      : h("p", { class: "small" }, "No frames were recorded: a run records those of what it does not pass, and with --capture all every one."),
     h("details", {}, h("summary", {}, "Environment"), pairs([["target", data.runs[run].label], ["command", (header.command || []).join(" ")], ["tester", header.tool], ["suite", header.case_set],
       ["started", result.started], ["took", `${result.duration} s, of which ${result.waited} s of waiting; attempt ${result.attempts}`],
       ...flat(result.settings, "setting"), ...flat(result.pairs, "pair"), ...flat(result.isns, "number"), ...flat(header.target, "target")].filter(([, value]) => value !== "none"))),

@@ -23,6 +23,7 @@ const show = async (first) => {
     byId("main").focus({ preventScroll: true });
   }
   document.documentElement.dataset.shown = String(turn);
+  performance.mark("shown");
 };
 
 const failed = (error) => {

@@ -36,7 +36,7 @@ const requirementRows = () => inOrder(data.requirements.filter((requirement) => 
   if (filter("verdict") && !requirement.cases.some(caseVerdict)) return false;
   return found([requirement.id, requirement.summary, requirement.section, `RFC ${requirement.rfc}`, ...requirement.cases.map((one) => `${one.id} ${one.title}`)]);
 }));
-const caseRows = () => data.cases.filter((one) => {
+const caseRows = () => [...data.cases].sort((a, b) => (a.id < b.id ? -1 : 1)).filter((one) => {
   const requirements = one.requirements.map((number) => data.requirements[number]);
   if (!requirements.some(fits) && (requirements.length || filter("rfc") || filter("level") || filter("section"))) return false;
   if (filter("state") && !one.states.includes(filter("state"))) return false;

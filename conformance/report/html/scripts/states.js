@@ -40,7 +40,8 @@ const statesPage = () => {
       s("text", { x, y: y + 12, "text-anchor": "middle", class: "count" }, [..."PDFUIE"].filter((one) => counts[one]).map((one) => `${VERDICTS[one][0]} ${counts[one]}`).join("  ") || "not covered"));
   }));
   const more = run.moves.filter(([from, to]) => !rfc.has(`${from} ${to}`));
-  const row = (name, counts, href) => h("tr", { class: outcome(counts) }, h("th", { scope: "row" }, href ? h("a", { href }, name) : name), ["P", "D", "F", "I", "U", "E"].map((one) => h("td", { class: "number" }, String(counts[one] || 0))));
+  const row = (name, counts, href) => h("tr", {}, h("th", { scope: "row" }, href ? h("a", { href }, name) : name),
+    ["P", "D", "F", "I", "U", "E"].map((one) => h("td", { class: `number ${counts[one] ? VERDICTS[one][2] : "none"}` }, String(counts[one] || 0))));
   const heads = (name) => h("thead", {}, h("tr", {}, h("th", { scope: "col" }, name), ["P", "D", "F", "I", "U", "E"].map((one) => h("th", { scope: "col", class: "number" }, VERDICTS[one][1]))));
   return [h("h2", {}, `States: ${run.label}`),
     data.runs.length > 1 ? h("p", { class: "picker" }, data.runs.map((one, each) => [h("a", { class: "badge", "aria-current": each === number ? "true" : null, href: link("states", "", { run: each }) }, one.label), " "])) : null,
