@@ -75,7 +75,9 @@ class _Found:
 class Measurer:
     """Measures mutants one after the other, with an unchanged target of each kind opened beside."""
 
-    def __init__(self, thorough: bool = False) -> None:
+    def __init__(self, thorough: bool = False, most: int | None = None) -> None:
+        self.most = most
+        """No more variations than that for one mutant; None is no limit."""
         self.thorough = thorough
         """With the variations over IPv6, too: twice the work, and few stacks differ there."""
         self._bases: dict[str, Base] = {}
@@ -119,7 +121,8 @@ class Measurer:
         others: list[Seen] = []
         ran: list[Seen] = []
         deaths = 0
-        chosen = {v.id: v for v in ordered(mutant, variations()) if bench.able(v) and (self.thorough or v.version == 4)}
+        able = [v for v in ordered(mutant, variations()) if bench.able(v) and (self.thorough or v.version == 4)]
+        chosen = {v.id: v for v in able[: self.most]}
         likely = sum(mutant.named_by(v.case.requirements) for v in chosen.values())
         for seen in bench.run(list(chosen.values()), wrap):
             if caught and len(ran) >= likely:

@@ -32,7 +32,7 @@ def measurer() -> Iterator[Measurer]:
             pass
     except (MissingError, TargetError, RuntimeError) as problem:
         pytest.skip(f"lwIP can't be built here: {problem}")
-    measurer = Measurer()
+    measurer = Measurer(most=120)
     yield measurer
     measurer.close()
 
