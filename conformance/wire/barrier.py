@@ -198,8 +198,9 @@ def calibrate(
 
     Each of `paths` is a phantom address that nobody else uses and the target's address (of either IP version). A trial
     is a SYN from there to `closed_port`, then a barrier: the RST,ACK must have been read, and first, once the barrier
-    is answered. (Or a SYN,ACK: some stacks have no closed port. What it opened is reset.) 200 trials for each path take about 15 ms. A width at which one trial fails is given up; when none
-    is left the result says that the barrier is not sound, and silence has to be waited for.
+    is answered. Where no port is closed it is a SYN,ACK, and what it opened is reset. 200 trials for each path take
+    about 15 ms. A width at which one trial fails is given up; when none is left the result says that the barrier is
+    not sound, and silence has to be waited for.
 
     `patience`: seconds that a barrier may take.
     """

@@ -29,8 +29,7 @@ def prepare(profile: str, cache: Path) -> Program:
     environment = cache / f"venv-{hashlib.sha256(made).hexdigest()[:16]}"
     if not _is_whole(environment):
         _make(environment, cache)
-    # Connections that nobody has for long ended hold the stack back little; cases beyond this many do.
-    return Program((str(environment / "bin" / "python"), "-I", "-B", str(_AGENT)), clock="real", at_once=16)
+    return Program((str(environment / "bin" / "python"), "-I", "-B", str(_AGENT)), clock="real", at_once=4)
 
 
 def _is_whole(environment: Path) -> bool:

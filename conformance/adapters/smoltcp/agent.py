@@ -18,6 +18,7 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,11 @@ _DEVICE = "tun0"
 _IP4, _IP6 = 0x0800, 0x86DD
 _ALL = 3
 _HEADER = 14
+_TCP, _SYN, _RST, _ACK = 6, 0x02, 0x04, 0x10
 _LARGEST = 1 << 16
 _ROOM = 4 << 20
 _OUTGOING = 4
-_UNCLAIMED = 1024
-"""Streams to ports without a listener that are kept as they are: the stack accepts whatever comes."""
+_MOST_HALF_OPEN = 4096
 _SOON = 0.05
 """Seconds in which a read that must not wait may still bring what has arrived: the stack is another thread."""
 _VERBS = ("listen", "accept", "send", "recv", "shutdown", "close")
@@ -62,8 +63,11 @@ def private_network() -> None:
 class Relay:
     """Between the tester's frames and the device's packets."""
 
-    def __init__(self, mac: bytes, router: bytes) -> None:
+    def __init__(self, mac: bytes, router: bytes, opened: Callable[[Ends, Ends], None]) -> None:
         self._mac, self._head = mac, router + mac
+        self._opened = opened
+        self._offered: dict[bytes, int] = {}
+        """What acknowledges each SYN,ACK sent, by the connection's addresses and ports as the peer writes them."""
         self._frames = socket.socket(fileno=_FRAMES)
         self._device = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._device.bind((_DEVICE, _ALL))
@@ -88,6 +92,7 @@ class Relay:
             if kind in (_IP4, _IP6) and frame[:6] == self._mac and len(frame) > _HEADER:
                 with contextlib.suppress(OSError):  # a queue that is full loses packets, as queues do
                     self._device.sendto(frame[_HEADER:], (_DEVICE, kind))
+                self._note_in(frame[_HEADER:])
 
     def _outward(self) -> None:
         """What the stack sends."""
@@ -98,8 +103,43 @@ class Relay:
                 return
             if way != _OUTGOING and packet:
                 kind = _IP4 if packet[0] >> 4 == 4 else _IP6
+                self._note_out(packet)
                 with contextlib.suppress(OSError):
                     self._frames.send(self._head + struct.pack("!H", kind) + packet)
+
+    # The stack tells of a connection when its SYN comes, and never that it is established. An application that waits
+    # for that sees it here: its SYN,ACK is acknowledged.
+
+    def _note_out(self, packet: bytes) -> None:
+        found = tcp(packet)
+        if found is not None:
+            addresses, header = found
+            if header[13] & (_SYN | _ACK) == _SYN | _ACK:
+                half = len(addresses) // 2
+                key = addresses[half:] + addresses[:half] + header[2:4] + header[:2]
+                self._offered[key] = int.from_bytes(header[4:8], "big") + 1 & 0xFFFFFFFF
+
+    def _note_in(self, packet: bytes) -> None:
+        found = tcp(packet) if self._offered else None
+        if found is None:
+            return
+        addresses, header = found
+        key = addresses + header[:4]
+        if header[13] & (_SYN | _RST | _ACK) == _ACK and self._offered.get(key) == int.from_bytes(header[8:12], "big"):
+            del self._offered[key]
+            half = len(addresses) // 2
+            local = str(ipaddress.ip_address(addresses[half:])), int.from_bytes(header[2:4], "big")
+            peer = str(ipaddress.ip_address(addresses[:half])), int.from_bytes(header[:2], "big")
+            self._opened(local, peer)
+
+
+def tcp(packet: bytes) -> tuple[bytes, bytes] | None:
+    """Both addresses and the header of a TCP segment without extension headers; None for anything else."""
+    if packet[0] >> 4 == 4 and len(packet) >= 40 and packet[9] == _TCP:
+        return packet[12:20], packet[(packet[0] & 15) * 4 :][:20]
+    if packet[0] >> 4 == 6 and len(packet) >= 60 and packet[6] == _TCP:
+        return packet[8:40], packet[40:60]
+    return None
 
 
 class Held:
@@ -122,7 +162,10 @@ class Agent:
         self._writer = writer
         self._sockets: dict[int, Held] = {}
         self._listeners: dict[Ends, Held] = {}
-        self._unclaimed: collections.deque[mitmproxy_rs.Stream] = collections.deque(maxlen=_UNCLAIMED)
+        self._half_open: collections.OrderedDict[tuple[Ends, Ends], mitmproxy_rs.Stream | None] = (
+            collections.OrderedDict()
+        )
+        """Streams of which only the SYN is known; None where the stack tells us later than its peer acknowledges."""
         self._calls: dict[int, asyncio.Task[None]] = {}
 
     def say(self, message: dict[str, object]) -> None:
@@ -132,7 +175,7 @@ class Agent:
     async def configure(self, said: dict[str, Any]) -> None:
         """Bring the stack up: it answers for every address."""
         self._interface = await mitmproxy_rs.tun.create_tun_interface(self._arrived, self._arrived, _DEVICE)
-        self._relay = Relay(octets(said["mac"]), octets(said["router_mac"]))
+        self._relay = Relay(octets(said["mac"]), octets(said["router_mac"]), self._opened)
         self.say({"hello": {
             "protocol": 1, "stack": "smoltcp in mitmproxy_rs", "version": importlib.metadata.version("mitmproxy_rs"),
             "clock": "real", "frames": "fd", "ip": [4, 6], "verbs": _VERBS,
@@ -141,12 +184,25 @@ class Agent:
         }})  # fmt: skip
 
     async def _arrived(self, stream: mitmproxy_rs.Stream) -> None:
-        """A connection begins; what is for no listener is left alone."""
-        end = stream.get_extra_info("sockname")
-        held = self._listeners.get((end[0], end[1]))
-        if held is None or held.queue is None:
-            self._unclaimed.append(stream)
-        else:
+        """A connection begins."""
+        end, peer = stream.get_extra_info("sockname"), stream.get_extra_info("peername")
+        key = (end[0], end[1]), (peer[0], peer[1])
+        if key in self._half_open:
+            self._half_open[key] = stream
+            self._opened(*key)
+            return
+        self._half_open[key] = stream
+        if len(self._half_open) > _MOST_HALF_OPEN:
+            self._half_open.popitem(last=False)
+
+    def _opened(self, local: Ends, peer: Ends) -> None:
+        """A connection is established; what is for no listener is dropped, by which the stack closes it."""
+        stream = self._half_open.pop((local, peer), None)
+        if stream is None:
+            self._half_open[local, peer] = None
+            return
+        held = self._listeners.get(local)
+        if held is not None and held.queue is not None:
             held.queue.append(stream)
             held.arrival.set()
 
@@ -209,7 +265,7 @@ class Agent:
         self._listeners[held.local] = held
 
     async def do_accept(self, message: dict[str, Any]) -> list[object]:
-        """The peer. The stack tells of a connection as soon as its SYN has come."""
+        """The peer."""
         held = self._held(message)
         if held.queue is None:
             raise Refused("EINVAL")

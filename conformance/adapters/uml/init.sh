@@ -1,18 +1,19 @@
 #!/bin/sh
 # The first process of the machine under test: network as the tester has it (conformance/targets/adapted.py), settings
-# as those of the own kernel (conformance/targets/netns.py), then the agent on the serial line.
+# as those of the own kernel (conformance/targets/netns.py), then the agent on the channel, which may be a serial line.
+: "${DEVICE:=vec0}" "${CHANNEL:=/dev/ttyS0}"
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 set_to() { # NAME VALUE, where the kernel has it
     [ -e "/proc/sys/$1" ] && echo "$2" > "/proc/sys/$1"
 }
-python3 -S -E -c '# finit_module(2) without kmod, which a small machine lacks
+[ -n "$MODULES" ] && python3 -S -E -c '# finit_module(2) without kmod, which a small machine lacks
 import ctypes, os, sys
 for module in filter(None, sys.argv[1].split(":")):
     ctypes.CDLL(None).syscall(313, os.open(module, os.O_RDONLY), b"", 0)' "$MODULES"
-set_to net/ipv6/conf/vec0/accept_dad 0
-set_to net/ipv6/conf/vec0/accept_ra 0
+set_to net/ipv6/conf/$DEVICE/accept_dad 0
+set_to net/ipv6/conf/$DEVICE/accept_ra 0
 set_to net/core/somaxconn 65535
 set_to net/ipv4/tcp_max_syn_backlog 65536
 set_to net/ipv4/tcp_max_tw_buckets 262144
@@ -23,17 +24,17 @@ set_to net/ipv4/icmp_ratelimit 0
 set_to net/ipv4/tcp_congestion_control reno
 set_to net/ipv4/conf/all/rp_filter 0
 ip link set lo up
-ip link set vec0 address 02:00:5e:00:00:01
-ip link set vec0 up
-ip addr add 192.0.2.1/24 dev vec0
-ip addr add 2001:db8:ffff::1/64 dev vec0 nodad
-ip neigh replace 192.0.2.254 lladdr 02:00:5e:00:00:fe nud permanent dev vec0
-ip neigh replace 2001:db8:ffff::fe lladdr 02:00:5e:00:00:fe nud permanent dev vec0
+ip link set $DEVICE address 02:00:5e:00:00:01
+ip link set $DEVICE up
+ip addr add 192.0.2.1/24 dev $DEVICE
+ip addr add 2001:db8:ffff::1/64 dev $DEVICE nodad
+ip neigh replace 192.0.2.254 lladdr 02:00:5e:00:00:fe nud permanent dev $DEVICE
+ip neigh replace 2001:db8:ffff::fe lladdr 02:00:5e:00:00:fe nud permanent dev $DEVICE
 ip route add default via 192.0.2.254 quickack 1
 ip -6 route add default via 2001:db8:ffff::fe quickack 1
 ulimit -n 65536
-exec 5<> /dev/ttyS0
-stty raw -echo <&5
+exec 5<> "$CHANNEL"
+[ -t 5 ] && stty raw -echo <&5
 echo '{"ready": true}' >&5
 python3 -S -E "$AGENT" --stdio <&5 >&5
 poweroff -f

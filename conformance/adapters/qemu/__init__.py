@@ -1,0 +1,118 @@
+"""Debian's Linux 6.12 in an emulated machine (QEMU without KVM), with the host's agent inside; no root, no device.
+
+Frames and the channel are descriptors that the emulator inherits. The user space is this machine's own, in an initrd.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from conformance.adapters.base import Adapter, MissingError, Program
+from conformance.adapters.qemu.initrd import build
+
+_HERE = Path(__file__).parent
+_AGENT = _HERE.parent / "host" / "agent.py"
+_MACHINE = _HERE.parent / "uml" / "init.sh"
+_METAPACKAGE = "linux-image-6.12-cloud-amd64"
+_MODULES = (
+    *("net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_net"),
+    "drivers/virtio/virtio_mmio",
+)
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_PYTHON = "/usr/bin/python3"
+_OFFLOADS = (
+    "csum gso guest_csum guest_tso4 guest_tso6 guest_ufo guest_ecn host_tso4 host_tso6 host_ufo host_ecn".split()
+)
+_MAC = "02:00:5e:00:00:01"
+
+
+def prepare(profile: str, cache: Path) -> Program:
+    """The kernel unpacked in the cache, and an initrd for it."""
+    emulator, busybox, ip = (_tool(name) for name in ("qemu-system-x86_64", "busybox", "ip"))
+    python = Path(_PYTHON)
+    if not python.exists():
+        raise MissingError(f"no {python} for its user space, which is this machine's")
+    root = _unpacked(cache)
+    kernel = next(iter(sorted((root / "boot").glob("vmlinuz-*"))))
+    texts = {"init": _HERE / "init.sh", "machine.sh": _MACHINE, "agent.py": _AGENT}
+    files = {name: path.read_bytes() for name, path in texts.items()}
+    sources = [*files.values(), (_HERE / "initrd.py").read_bytes(), Path(__file__).read_bytes()]
+    tools = [str((path.resolve(), path.stat().st_mtime)) for path in (busybox, ip, python, kernel)]
+    made = hashlib.sha256(b"".join(sources) + "".join(tools).encode()).hexdigest()
+    initrd = cache / f"initrd-{made[:16]}"
+    if not initrd.exists():
+        for number, name in enumerate(_MODULES):
+            packed = next(iter(root.glob(f"lib/modules/*/kernel/{name}.ko.xz")))
+            files[f"modules/{number}.ko"] = lzma.decompress(packed.read_bytes())
+        octets = build(busybox, [ip], python.resolve(), _AGENT, files)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            (Path(folder) / "initrd").write_bytes(octets)
+            (Path(folder) / "initrd").rename(initrd)
+    offloads = ",".join(f"{name}=off" for name in _OFFLOADS)
+    return Program(
+        (
+            *(str(emulator), "-M", "microvm,x-option-roms=off", "-accel", "tcg", "-cpu", "max", "-m", "256M"),
+            *"-nodefaults -no-user-config -display none -no-reboot".split(),
+            *("-kernel", str(kernel), "-initrd", str(initrd), "-append", "console=ttyS0 quiet panic=-1"),
+            *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
+            *("-device", "virtio-serial-device", "-chardev", "socket,id=agent,fd=3"),
+            *("-device", "virtserialport,chardev=agent,name=agent"),
+            *("-netdev", "socket,id=wire,fd=4", "-device", f"virtio-net-device,netdev=wire,mac={_MAC},{offloads}"),
+        ),
+        clock="real",
+        at_once=8,
+        announces=True,
+    )
+
+
+def _tool(name: str) -> Path:
+    found = shutil.which(name, path=_PATH)
+    if found is None:
+        raise MissingError(f"no {name}")
+    return Path(found)
+
+
+def _unpacked(cache: Path) -> Path:
+    """Debian's package, unpacked, not installed."""
+    kept = cache / "root"
+    if kept.exists():
+        return kept
+    for tool in ("apt-get", "apt-cache", "dpkg"):
+        _tool(tool)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as name:
+        folder = Path(name)
+        said = _run(["apt-cache", "depends", _METAPACKAGE], folder)
+        found = re.search(r"Depends: (linux-image-\S+)", said)
+        if found is None:
+            raise MissingError(f"apt does not know {_METAPACKAGE}")
+        _run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", found[1]], folder)
+        for package in folder.glob("*.deb"):
+            _run(["dpkg", "-x", str(package), str(folder / "root")], folder)
+        try:
+            (folder / "root").rename(kept)
+        except OSError:
+            if not kept.exists():  # else another run was faster
+                raise
+    return kept
+
+
+def _run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MissingError(f"{command[0]} does not bring {_METAPACKAGE}: {done.stderr.strip()[-400:]}")
+    return done.stdout
+
+
+ADAPTER = Adapter(
+    name="linux-6.12",
+    summary="Linux 6.12 in an emulated machine, rootless",
+    install="apt-get install -y qemu-system-x86 busybox-static iproute2 python3-minimal",
+    prepare=prepare,
+)
