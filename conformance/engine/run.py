@@ -109,6 +109,7 @@ async def run_variation(
     try:
         steps, lead, service = _steps(variation, target)
         run = Run(variation, target, clock, service)
+        life = getattr(target, "life", None)  # of a stack that cases share: whether it died while this one ran
     except Unsupported as error:
         result.verdict, result.reason = Verdict.UNSUPPORTED, str(error)
         return result
@@ -128,9 +129,11 @@ async def run_variation(
     except Stopped:
         result.reason = "every step up to 'stop' held"
     except StepFailed as failure:
-        _judge(result, failure.finding, catalogue, preamble=index < lead and not failure.breach)
+        died = getattr(life, "died", None)
+        why = failure if died is None else run.fail(run.steps[-1], str(died))
+        _judge(result, why.finding, catalogue, preamble=index < lead and not failure.breach)
         run.count_held()
-        if run.late > LATE and result.verdict is not Verdict.INCONCLUSIVE:
+        if died is None and run.late > LATE and result.verdict is not Verdict.INCONCLUSIVE:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"our own process was {run.late:.2f} s late: {result.reason}"
     except StackDied as death:

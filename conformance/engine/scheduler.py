@@ -279,6 +279,12 @@ class Engine:
         """The engine's thread runs, so its futures will be done."""
         return self._thread is not None and self._thread.is_alive()
 
+    def gone(self, patience: float) -> BaseException | None:
+        """Wait up to `patience` seconds for the thread to end; what ended it, None when it was told to."""
+        if self._thread is not None:
+            self._thread.join(patience)
+        return self.failure
+
     def health(self) -> dict[str, int]:
         """Health counters of all targets, added up."""
         total: dict[str, int] = {}

@@ -22,6 +22,8 @@ from conformance.report.text import printable
 if TYPE_CHECKING:
     from conformance.pytest_plugin.items import CaseItem
 
+_PATIENCE = 10.0
+"""Seconds that an engine that is dying may take to say what of."""
 _TICK = 1.0
 """Seconds between two looks at the clock of the progress display, while nothing comes."""
 
@@ -93,6 +95,7 @@ class CaseRun:
         self._queue: SimpleQueue[tuple[str, Future[Result]]] = SimpleQueue()
         self._futures: dict[str, Future[Result]] = {}
         self._outcomes: dict[str, Outcome | BaseException] = {}
+        self._ended = False
 
     def show(self, started: Callable[[str, float], None], tick: Callable[[], None]) -> None:
         """Tell of variations that begin, and now and then that time passes."""
@@ -136,13 +139,10 @@ class CaseRun:
             if self._tick is not None:
                 self._tick()
             return
-        if future.cancelled() and self.engine.failure is not None:
-            self._outcomes[nodeid] = EngineDied(self.engine.failure)
-        elif future.cancelled():
-            self._outcomes[nodeid] = InterruptedError("the run was ended")
-        elif (error := future.exception()) is not None:
-            if self.engine.failure is not None:
-                error = EngineDied(self.engine.failure)
+        error = InterruptedError("the run was ended") if future.cancelled() else future.exception()
+        if error is not None:
+            if isinstance(error, InterruptedError) and not self._ended:  # and yet nobody has ended it
+                error = EngineDied(self.engine.gone(_PATIENCE))
             self._outcomes[nodeid] = error
         else:
             result = future.result()
@@ -150,6 +150,7 @@ class CaseRun:
 
     def end(self) -> None:
         """Cancel what is not done, record what is, and stop the engine."""
+        self._ended = True
         for future in self._futures.values():
             future.cancel()
         self.engine.stop()

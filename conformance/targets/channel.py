@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from conformance.adapters.base import Program
 from conformance.targets.base import AdapterError, StackDied
+from conformance.targets.guards import GUARDS
 
 PROTOCOL = 1
 PATIENCE = 10.0
@@ -336,6 +337,7 @@ class Process:
             for one in placed:
                 os.close(one)
         self._code: int | None = None
+        GUARDS.agent(self.pid, output)
 
     def poll(self) -> int | None:
         """The exit code, or minus the signal; None while it runs."""
@@ -358,6 +360,7 @@ class Process:
             os.killpg(self.pid, signal.SIGKILL)
         if self.poll() is None:
             self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        GUARDS.ended(self.pid)
         self._output.close()
 
     def last_words(self) -> str:
@@ -365,5 +368,5 @@ class Process:
         with contextlib.suppress(OSError, ValueError):
             size = self._output.seek(0, os.SEEK_END)
             self._output.seek(max(0, size - _LAST_WORDS))
-            return self._output.read().decode(errors="replace").strip()
+            return self._output.read().decode(errors="replace").strip("\0 \t\r\n")
         return ""

@@ -30,6 +30,7 @@ from conformance.targets.base import (
 from conformance.targets.channel import Channel
 from conformance.targets.control import connect
 from conformance.targets.declared import capabilities
+from conformance.targets.guards import GUARDS
 from conformance.targets.phantoms import Phantoms
 from conformance.wire.attach import link, open_on
 from conformance.wire.barrier import ResetBarrier, calibrate
@@ -66,6 +67,10 @@ class HostWire(PacketWire):
             self._left, self._until = self._slice, time.monotonic_ns() + 10_000_000
         self._left -= 1
         return super().send(frame)
+
+    def fileno(self) -> int:
+        """The packet socket's descriptor."""
+        return self._socket.fileno()
 
     def watch(self) -> None:
         """Register with the running loop."""
@@ -115,6 +120,7 @@ class Host:
                 raise TargetError(f"--source has too few addresses of the host's IP versions: {_FEW} at least")
             reserved = {version: [self._phantoms.take(version) for _ in range(5)] for version in versions}
             self._resolve({version: addresses[0] for version, addresses in reserved.items()})
+            GUARDS.wire(name, self._wire.fileno(), self._wire.tester_mac, self._wire.target_mac, plan.rate)
             first = versions[0]
             barrier = ResetBarrier(
                 self._wire, sources=reserved[first][:4], target=plan.addresses[first], closed_port=CLOSED_PORT
@@ -224,12 +230,23 @@ class Host:
 
     def open_pair(self, version: IpVersion, link: Link) -> Endpoints:
         """A pair with a tester address that no other live case uses. Raises TargetError when there is none."""
-        return self._phantoms.pair(version, self._phantoms.take(version), self._plan.addresses[version], self._port())
+        return self._guarded(
+            self._phantoms.pair(version, self._phantoms.take(version), self._plan.addresses[version], self._port())
+        )
 
     def sibling_pair(self, pair: Endpoints, *, same_target_port: bool) -> Endpoints:
         """A further pair from the same tester address: another tester port, and perhaps another target port."""
         port = pair.target_port if same_target_port else self._port()
-        return self._phantoms.pair(pair.version, pair.tester, pair.target, port)
+        return self._guarded(self._phantoms.pair(pair.version, pair.tester, pair.target, port))
+
+    def _guarded(self, pair: Endpoints) -> Endpoints:
+        """Have it reset should we be killed; an agent sees to that by itself."""
+        for port in self._guarded_ports(pair):
+            GUARDS.pair(self.name, pair.tester, pair.target, pair.tester_port, port)
+        return pair
+
+    def _guarded_ports(self, pair: Endpoints) -> set[int]:
+        return {pair.target_port, *self._plan.services.values()} if self._calls is None else set()
 
     def _port(self) -> int:
         if self._calls is None:
@@ -240,6 +257,8 @@ class Host:
     def release(self, pair: Endpoints) -> None:
         """Give the pair back. Safe to call twice."""
         self._phantoms.release(pair)
+        for port in self._guarded_ports(pair):
+            GUARDS.over(self.name, pair.tester, pair.target, pair.tester_port, port)
 
     def socket(self, pair: Endpoints) -> ChannelSocket:
         """A fresh socket of the application for this pair. Raises AdapterError."""
@@ -254,6 +273,7 @@ class Host:
         if self._closed:
             return
         self._closed = True
+        GUARDS.left(self.name)
         self._wire.unwatch()
         if self._wire.channel is not None:
             self._wire.channel.close()

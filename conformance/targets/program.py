@@ -13,7 +13,7 @@ from typing import Any
 
 from conformance.adapters.base import Program
 from conformance.targets.adapted import MTU, PREFIX_LENGTH, ROUTER, ROUTER_MAC, TARGET, TARGET_MAC, mac, packed
-from conformance.targets.agent import AgentOracle, Calls, ChannelSocket
+from conformance.targets.agent import AgentOracle, Calls, ChannelSocket, Life
 from conformance.targets.base import (
     AdapterError,
     Endpoints,
@@ -118,6 +118,11 @@ class ProgramStack:
     def died(self) -> StackDied | AdapterError | None:
         """Why the stack that runs now has died."""
         return self._life.died
+
+    @property
+    def life(self) -> Life:
+        """Of the stack that runs now; what is kept of it tells of its death also when the next one runs."""
+        return self._life
 
     @property
     def _agent(self) -> Calls:

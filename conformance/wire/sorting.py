@@ -35,6 +35,9 @@ class Sorter:
                 address = data[30:34]
             elif kind == _IPV6:
                 address = data[38:54]
+                if len(address) != 16:
+                    self.strays += 1  # cut off, it could be taken for an IPv4 address
+                    continue
             else:
                 if self._other is not None:
                     self._other(frame)
