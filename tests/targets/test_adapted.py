@@ -176,6 +176,18 @@ def test_a_broken_environment_is_made_anew_and_a_whole_one_kept(pytcp, tmp_path,
     assert len(made) == 2
 
 
+def test_without_the_package_it_is_told_in_a_line_and_nothing_stays(tmp_path, monkeypatch):
+    from conformance.adapters import pytcp as adapter
+    from conformance.adapters.base import MissingError
+
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    with pytest.raises(MissingError, match="pip does not bring pmd-pytcp") as missing:
+        adapter.prepare("", tmp_path)
+    assert "\n" not in str(missing.value)
+    assert not list(tmp_path.iterdir())
+
+
 DYING = """
 title: A stack that dies is told with its last words, and the next case has a fresh one
 requirements: [RFC9293-MUST-7]

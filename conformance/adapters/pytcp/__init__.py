@@ -66,7 +66,8 @@ def _run(command: list[str]) -> None:
     environment |= {"LC_ALL": "C", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command[1:3])}: {(done.stderr or done.stdout).strip()[-800:]}")
+        words = "; ".join((done.stderr or done.stdout).strip()[-800:].splitlines())
+        raise RuntimeError(f"{command[2]}: {words}")
 
 
 ADAPTER = Adapter(
