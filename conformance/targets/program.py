@@ -35,7 +35,7 @@ from conformance.wire.neighbours import answer
 TESTERS = ("198.18.0.0/16", "2001:db8::/112")
 CLOSED_PORT = 1
 FIRST_PORT, LAST_PORT = 20_000, 32_000
-START = 60.0
+START = 180.0
 """Seconds within which a stack, which may be a whole machine, has to say hello."""
 _VERSIONS: tuple[IpVersion, IpVersion] = (4, 6)
 

@@ -20,24 +20,23 @@ _HERE = Path(__file__).parent
 _AGENT = _HERE.parent / "host" / "agent.py"
 _MACHINE = _HERE.parent / "uml" / "init.sh"
 _METAPACKAGE = "linux-image-6.12-cloud-amd64"
-_MODULES = (
-    *("net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_net"),
-    "drivers/virtio/virtio_mmio",
-)
+_MODULES = ("net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_net")
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _PYTHON = "/usr/bin/python3"
 _OFFLOADS = (
     "csum gso guest_csum guest_tso4 guest_tso6 guest_ufo guest_ecn host_tso4 host_tso6 host_ufo host_ecn".split()
 )
+_KERNEL = "console=ttyS0 quiet panic=-1 tsc=unstable clocksource=hpet mitigations=off lsm=capability audit=0"
+"""No counter of the emulated processor: it runs as unevenly as the emulator does."""
 _MAC = "02:00:5e:00:00:01"
 
 
 def prepare(profile: str, cache: Path) -> Program:
     """The kernel unpacked in the cache, and an initrd for it."""
     emulator, busybox, ip = (_tool(name) for name in ("qemu-system-x86_64", "busybox", "ip"))
-    python = Path(_PYTHON)
+    python = Path(_PYTHON).resolve()
     if not python.exists():
-        raise MissingError(f"no {python} for its user space, which is this machine's")
+        raise MissingError(f"no {_PYTHON} for its user space, which is this machine's")
     root = _unpacked(cache)
     kernel = next(iter(sorted((root / "boot").glob("vmlinuz-*"))))
     texts = {"init": _HERE / "init.sh", "machine.sh": _MACHINE, "agent.py": _AGENT}
@@ -50,20 +49,20 @@ def prepare(profile: str, cache: Path) -> Program:
         for number, name in enumerate(_MODULES):
             packed = next(iter(root.glob(f"lib/modules/*/kernel/{name}.ko.xz")))
             files[f"modules/{number}.ko"] = lzma.decompress(packed.read_bytes())
-        octets = build(busybox, [ip], python.resolve(), _AGENT, files)
+        octets = build(busybox, {"ip": ip, "python3": python}, [str(_AGENT), "--stdio"], files)
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             (Path(folder) / "initrd").write_bytes(octets)
             (Path(folder) / "initrd").rename(initrd)
     offloads = ",".join(f"{name}=off" for name in _OFFLOADS)
     return Program(
         (
-            *(str(emulator), "-M", "microvm,x-option-roms=off", "-accel", "tcg", "-cpu", "max", "-m", "256M"),
+            *(str(emulator), "-M", "pc,usb=off", "-accel", "tcg", "-cpu", "max", "-m", "256M"),
             *"-nodefaults -no-user-config -display none -no-reboot".split(),
-            *("-kernel", str(kernel), "-initrd", str(initrd), "-append", "console=ttyS0 quiet panic=-1"),
+            *("-kernel", str(kernel), "-initrd", str(initrd), "-append", _KERNEL),
             *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
-            *("-device", "virtio-serial-device", "-chardev", "socket,id=agent,fd=3"),
+            *("-device", "virtio-serial-pci", "-chardev", "socket,id=agent,fd=3"),
             *("-device", "virtserialport,chardev=agent,name=agent"),
-            *("-netdev", "socket,id=wire,fd=4", "-device", f"virtio-net-device,netdev=wire,mac={_MAC},{offloads}"),
+            *("-netdev", "socket,id=wire,fd=4", "-device", f"virtio-net-pci,netdev=wire,mac={_MAC},{offloads}"),
         ),
         clock="real",
         at_once=8,
@@ -75,7 +74,7 @@ def _tool(name: str) -> Path:
     found = shutil.which(name, path=_PATH)
     if found is None:
         raise MissingError(f"no {name}")
-    return Path(found)
+    return Path(found).resolve()
 
 
 def _unpacked(cache: Path) -> Path:

@@ -5,28 +5,33 @@ Imports the standard library only.
 
 from __future__ import annotations
 
-import gzip
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 _FOLDER, _FILE, _LINK = 0o040755, 0o100755, 0o120777
 _APPLETS = "sh mount insmod sleep poweroff stty".split()
 _LOADED = """
 import importlib, runpy, sys
-runpy.run_path(sys.argv[1])
-for name in ("encodings.idna", "encodings.latin_1"):
+del sys.argv[0]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit:
+    pass
+for name in ("encodings.ascii", "encodings.idna", "encodings.latin_1"):
     importlib.import_module(name)
 for module in list(sys.modules.values()):
     for file in (getattr(module, "__file__", None), getattr(module, "__cached__", None)):
         print(file or "")
 """
-"""Run by the machine's Python: which files it has read once a program is loaded."""
+"""Run by the machine's Python: which files it has read once a program has run, with nothing to read."""
 
 
-def build(busybox: Path, programs: Iterable[Path], python: Path, script: Path, files: Mapping[str, bytes]) -> bytes:
-    """The archive: `programs` and `python` where they are, with their libraries; what `script` imports; `files`.
+def build(busybox: Path, programs: Mapping[str, Path], script: Sequence[str], files: Mapping[str, bytes]) -> bytes:
+    """The archive: `programs` in /tools by their names, with their libraries; what the script imports; `files`.
+
+    One of the programs is `python3`; `script` is one for it with its arguments, which ends when it has nothing to read.
 
     Raises RuntimeError when a program can't be looked into.
     """
@@ -34,16 +39,19 @@ def build(busybox: Path, programs: Iterable[Path], python: Path, script: Path, f
     archive.add("bin/busybox", busybox.read_bytes())
     for name in _APPLETS:
         archive.link(f"bin/{name}", "/bin/busybox")
-    said = _output([str(python), "-S", "-E", "-c", _LOADED, str(script)])
-    read = {Path(line) for line in said.splitlines() if line.startswith("/") and Path(line) != script}
+    said = _output([str(programs["python3"]), "-S", "-E", "-c", _LOADED, *script])
+    read = {Path(line) for line in said.splitlines() if line.startswith("/")}
     modules = {path for path in read if path.is_file()}
-    for path in sorted({*programs, python, *modules, *libraries({*programs, python, *modules})}):
+    tools = set(programs.values())
+    for path in sorted({*tools, *modules, *libraries({*tools, *modules})}):
         archive.add(str(path), path.read_bytes(), path.stat().st_mtime)
+    for name, path in programs.items():
+        archive.link(f"tools/{name}", str(path))
     for name, octets in files.items():
         archive.add(name, octets)
     for folder in ("dev", "proc", "sys", "tmp"):
         archive.folder(folder)
-    return gzip.compress(archive.whole(), 1)
+    return archive.whole()  # not compressed: to unpack it takes an emulated processor long
 
 
 def libraries(paths: Iterable[Path]) -> set[Path]:
@@ -59,7 +67,9 @@ def libraries(paths: Iterable[Path]) -> set[Path]:
 
 
 def _output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"})
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[:2])}: {done.stderr.strip()[-400:]}")
     return done.stdout

@@ -303,7 +303,7 @@ class Agent:
         # What a smaller call than the one before must leave stays for the next.
         count = message["count"]
         held.reading = asyncio.ensure_future(given(got[count:])) if len(got) > count else None
-        return got[:count].hex()
+        return bytes(got[:count]).hex()
 
     def do_shutdown(self, message: dict[str, Any]) -> None:
         """End of file for the peer."""

@@ -4,7 +4,7 @@
 : "${DEVICE:=vec0}" "${CHANNEL:=/dev/ttyS0}"
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
-mount -t sysfs sysfs /sys
+[ -d /sys/class ] || mount -t sysfs sysfs /sys
 set_to() { # NAME VALUE, where the kernel has it
     [ -e "/proc/sys/$1" ] && echo "$2" > "/proc/sys/$1"
 }
