@@ -43,7 +43,9 @@ class CaseFile(pytest.File):
         try:
             case = load(self.path, options.folders(self.config))
         except CaseError as error:
-            raise self.CollectError(str(error)) from None
+            from conformance.report.text import printable_lines
+
+            raise self.CollectError(printable_lines(str(error))) from None
         for variation in case.variations:
             name = variation.id.removeprefix(case.id)
             # Said in full: pytest takes what is in brackets for parameters when it reads an id back.
