@@ -42,7 +42,7 @@ def chosen(sample: int | None, seed: int, names: Sequence[str], kind: str) -> li
 
 
 def _begin(thorough: bool) -> None:
-    global _measurer  # noqa: PLW0603 - one to a process, kept from mutant to mutant
+    global _measurer
     _measurer = Measurer(thorough)
 
 
