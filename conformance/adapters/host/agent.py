@@ -256,7 +256,8 @@ class Session:
                  "ts": sysctl("tcp_timestamps")}  # fmt: skip
         limit = float(sysctl("tcp_invalid_ratelimit") or 0) / 1000
         self.say({"hello": {
-            "protocol": PROTOCOL, "stack": platform.system(), "version": platform.release(),
+            "protocol": PROTOCOL, "stack": os.environ.get("CONFORMANCE_STACK", platform.system()),
+            "version": os.environ.get("CONFORMANCE_VERSION", platform.release()),
             "clock": "real", "frames": "device", "ip": sorted(set(versions)), "verbs": list(VERBS),
             "options": [kind for kind, on in kinds.items() if on != "0"],
             "msl": 30.0, "challenge_interval": limit + 0.05 if limit else 0.0, "quick_ack": False,
