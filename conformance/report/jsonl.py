@@ -323,7 +323,7 @@ def _objects(path: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
         for number, line in enumerate(file, 1):
             try:
                 value = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 value = None
             if not line.endswith(b"\n"):
                 problems.append(f"line {number} is cut off")
@@ -335,10 +335,17 @@ def _objects(path: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
 
 
 def _footer_problems(footer: Mapping[str, Any], results: tuple[Mapping[str, Any], ...]) -> Iterable[str]:
+    counts, not_run = footer.get("counts", {}), footer.get("not_run", [])
+    if not isinstance(not_run, list) or not isinstance(counts, dict):
+        yield "the footer is not as the schema says"
+        return
+    if not all(isinstance(count, int) for count in counts.values()):
+        yield "the footer is not as the schema says"
+        return
     if footer.get("how") != "complete":
         yield f"the run was {footer.get('how')}: {footer.get('reason') or 'no reason was given'}"
-    if footer.get("not_run"):
-        yield f"{len(footer['not_run'])} selected variation(s) were not run"
-    counted = sum(footer.get("counts", {}).values())
+    if not_run:
+        yield f"{len(not_run)} selected variation(s) were not run"
+    counted = sum(counts.values())
     if counted != len(results):
         yield f"the footer counts {counted} result(s), the report has {len(results)}"
