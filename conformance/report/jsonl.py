@@ -341,7 +341,7 @@ def _objects(path: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
         for number, line in enumerate(file, 1):
             try:
                 value = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 value = None
             if not line.endswith(b"\n"):
                 problems.append(f"line {number} is cut off")
@@ -354,10 +354,15 @@ def _objects(path: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
 
 def footer_problems(footer: Mapping[str, Any], results: int) -> Iterable[str]:
     """Why a report with that footer and so many results is not the whole story, in sentences."""
+    counts, not_run = footer.get("counts", {}), footer.get("not_run", [])
+    right = isinstance(not_run, list) and isinstance(counts, dict)
+    if not right or not all(isinstance(count, int) for count in counts.values()):
+        yield "the footer is not as the schema says"
+        return
     if footer.get("how") != "complete":
         yield f"the run was {footer.get('how')}: {footer.get('reason') or 'no reason was given'}"
-    if footer.get("not_run"):
-        yield f"{len(footer['not_run'])} selected variation(s) were not run"
-    counted = sum(footer.get("counts", {}).values())
+    if not_run:
+        yield f"{len(not_run)} selected variation(s) were not run"
+    counted = sum(counts.values())
     if counted != results:
         yield f"the footer counts {counted} result(s), the report has {results}"

@@ -1,4 +1,4 @@
-"""The figures of the tester: `python tests/benchmarks/run.py [part ...]`, parts speed, suite, load, steady.
+"""The figures of the tester: `python tests/benchmarks/run.py [part ...]`, parts speed, suite, load, steady, cost.
 
 Prints a table, and beside a figure the same work done by a peer in the same run where one is at hand: a bare loop over
 the same sockets without cases, matching or verdicts, and scapy's own building. Times are told, never asserted.
@@ -25,6 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
+import cost  # noqa: E402
 from bare import Bare, scapy_builds  # noqa: E402
 
 from conformance.cases.loader import find, load_file  # noqa: E402
@@ -288,7 +289,21 @@ def steady(options: argparse.Namespace) -> None:
                 print(f"    {line}")
 
 
-PARTS = {"speed": speed, "suite": suite, "load": load_many, "steady": steady}
+# -- (e), (f), (g) ----------------------------------------------------------------------------------------------
+
+
+def cost_of(options: argparse.Namespace) -> None:
+    """Time per step, cases side by side, memory per case, cost against the number of cases."""
+
+    def make(folder: Path, files: int, sizes: int) -> list[Variation]:
+        return load(generate(folder, files, sizes), folder)
+
+    cost.steps(tell, make)
+    cost.side_by_side(tell)
+    cost.numbers(tell, make)
+
+
+PARTS = {"speed": speed, "suite": suite, "load": load_many, "steady": steady, "cost": cost_of}
 
 
 def main() -> None:
@@ -300,7 +315,11 @@ def main() -> None:
     parser.add_argument("--verdicts", type=int, default=2_000, help="verdicts of (d), idle and busy each")
     parser.add_argument("--short", type=float, default=4.0, help="(d): leave out what waits longer, in seconds")
     parser.add_argument("--first-segment", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--concurrent", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.concurrent:
+        cost.concurrent(options.concurrent)
+        return
     if options.first_segment:
         first_segment()
         return
