@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -151,16 +150,8 @@ def test_an_id_that_stands_twice_is_refused(tmp_path: Path):
         read(path)
 
 
-def test_loading_is_fast_and_done_once():
+def test_loading_is_done_once():
     assert load() is load()
-    best = min(_seconds_to_read() for _ in range(5))
-    assert best < 0.25, "about 65 ms on the machine it was written on, 120 ms is the aim"
-
-
-def _seconds_to_read() -> float:
-    begun = time.perf_counter()
-    read(module.REQUIREMENTS)
-    return time.perf_counter() - begun
 
 
 def test_importing_the_catalogue_does_not_import_yaml():

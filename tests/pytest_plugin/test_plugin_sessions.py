@@ -55,7 +55,7 @@ def _ended(line: dict[str, object]) -> str:
     return (begun + timedelta(seconds=float(str(line["duration"])))).isoformat().replace("+00:00", "Z")
 
 
-def test_xdist_with_cases_that_wait_is_not_slower_for_it(suite, pytester):
+def test_xdist_with_cases_that_wait_is_not_slower_for_it(suite, pytester, lines):
     vary = ", ".join(f'"{index}"' for index in range(10))
     text = f"""
         title: It waits
