@@ -18,4 +18,5 @@ names is one of those that the mutant breaks. An entry of a table:
       breaks: RFC5961-3.2-* RFC9293-*-RST-INWIN # requirements, or patterns
       wrong: a RST in the window draws no challenge
       equivalent: why no peer can tell # only where that is so: a proof; such a mutant does not count
+      open: which case is missing      # only where one is: it counts as a survivor, and does not fail the command
 """

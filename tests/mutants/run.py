@@ -1,7 +1,8 @@
 """The mutation score: `python tests/mutants/run.py [--sample N --seed S] [--target NAME] [NAME ...]`.
 
 Prints a table of the mutants, what each breaks and which cases caught it, then survivors and the score; `--json FILE`
-has all of it. Exit code 0 when every mutant was caught or is proven equivalent, 1 when one survived, 2 for wrong usage,
+has all of it. Exit code 0 when every mutant was caught, is proven
+equivalent or is known to survive (`open`), 1 when another survived, 2 for wrong usage,
 3 when the stack can't be built here.
 """
 
@@ -78,7 +79,8 @@ def told(scores: Sequence[Score]) -> str:
     for score in scores:
         if score.verdict in ("caught", "equivalent"):
             continue
-        lines.append(f"{score.verdict.upper()}: {score.mutant.name}: {score.mutant.wrong}")
+        known = f" (known: {score.mutant.open})" if score.mutant.open else ""
+        lines.append(f"{score.verdict.upper()}: {score.mutant.name}: {score.mutant.wrong}{known}")
         if score.others:
             reasons = sorted({id_ for seen in score.others for id_ in seen.requirements})
             lines.append(f"    other reasons: {', '.join(reasons)}")
@@ -126,7 +128,7 @@ def main() -> int:
     if asked.json is not None:
         asked.json.parent.mkdir(parents=True, exist_ok=True)
         asked.json.write_text(json.dumps([asdict(score) for score in scores], indent=1) + "\n", encoding="utf-8")
-    return int(any(score.verdict not in ("caught", "equivalent") for score in scores))
+    return int(any(score.verdict not in ("caught", "equivalent") and not score.mutant.open for score in scores))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,9 @@ class Mutant:
     equivalent: str = ""
     """Why no peer can tell it from the right stack; such a mutant is built and run, and not counted."""
 
+    open: str = ""
+    """Which case is missing that would catch it: it counts as a survivor, and is no surprise."""
+
     @property
     def kind(self) -> str:
         """`source` or `reply`."""
