@@ -250,7 +250,8 @@ class Session:
         except (ValueError, TypeError):
             raise Gone("addresses that are none") from None
         versions = [6 if ":" in text else 4 for text in self.local if can_bind(text)]
-        linux = platform.system() == "Linux"
+        # What only looks like Linux has tables that do not tell all of its states.
+        linux = platform.system() == "Linux" and "CONFORMANCE_STACK" not in os.environ
         settings = {name: words.get(sysctl(what), "") for name, (what, words) in SETTINGS.items()}
         kinds = {"mss": "1", "wscale": sysctl("tcp_window_scaling"), "sackOK": sysctl("tcp_sack"),
                  "ts": sysctl("tcp_timestamps")}  # fmt: skip

@@ -31,6 +31,8 @@ _SET_TUN, _TAP_WITHOUT_HEADER = 0x400454CA, 0x1002
 _DEVICE = "tap0"
 _LARGEST = 1 << 16
 _ROOM = 4 << 20
+_WORDS = 1500
+_CRASHED = 0xFF
 _NETWORK = f"""
 link set lo up
 link set {_DEVICE} address 02:00:5e:00:00:01
@@ -93,7 +95,16 @@ def sandbox(runsc: str, folder: Path, agent: str, python: str) -> subprocess.Pop
         },
     }
     (folder / "config.json").write_text(json.dumps(bundle))
-    command = [runsc, f"--root={folder}/state", *_FLAGS, "run", "--bundle", str(folder), "stack"]
+    command = [
+        runsc,
+        f"--root={folder}/state",
+        f"--panic-log={folder}/panic",
+        *_FLAGS,
+        "run",
+        "--bundle",
+        str(folder),
+        "stack",
+    ]
     return subprocess.Popen(command, stdin=_CHANNEL, stdout=_CHANNEL)
 
 
@@ -127,7 +138,13 @@ def first(runsc: str, folder: str, agent: str, python: str) -> int:
     mount("tmpfs", "/proc/sys/net/core")  # this release trips over what newer kernels have there
     mount("tmpfs", folder)
     device = tap()
-    return relay(device, sandbox(runsc, Path(folder), agent, python))
+    code = relay(device, sandbox(runsc, Path(folder), agent, python))
+    with contextlib.suppress(OSError):
+        told = Path(folder, "panic").read_text(errors="replace")
+        if told.strip():  # the stack itself has crashed
+            print(told[:_WORDS], file=sys.stderr, flush=True)
+            return _CRASHED
+    return code
 
 
 def main() -> None:
@@ -144,6 +161,9 @@ def main() -> None:
     os.close(_CHANNEL)
     os.close(_FRAMES)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == _CRASHED:
+        signal.signal(signal.SIGABRT, signal.SIG_DFL)
+        os.abort()
     sys.exit(code if code >= 0 else 128 - code)
 
 
