@@ -17,6 +17,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from conformance.adapters.base import Program
@@ -31,6 +32,8 @@ LONGEST = 60.0
 MAXIMUM_LINE = 1 << 18
 MOST_SAID = 20_000
 """Lines that may come before one answer: a stack that says more in one moment floods."""
+_LOOK = 2.0
+"""Seconds in which it is seen whether a stack that does not answer gets a processor at all."""
 _LAST_WORDS = 2000
 """Octets of the agent's own output that are shown when it dies."""
 _DESCRIPTOR = 3
@@ -113,12 +116,26 @@ class Channel:
                 raise self._gone(TimeoutError())
             try:
                 octets = self._socket.recv(1 << 16)
+            except TimeoutError as problem:
+                if not self._starved():
+                    raise self._gone(problem) from problem
+                continue
             except OSError as problem:
                 raise self._gone(problem) from problem
             if not octets:
                 raise self._gone(None)
             self._split(octets)
         return self._lines.popleft()
+
+    def _starved(self) -> bool:
+        """The stack wants to run and the machine does not let it: that it does not answer is not its fault."""
+        if self._process is None or time.monotonic() > self._until:
+            return False
+        before, runs = self._process.work()
+        if not runs:
+            return False
+        time.sleep(_LOOK)
+        return self._process.work()[0] - before < _LOOK / 2
 
     def _count(self) -> None:
         self._said += 1
@@ -362,6 +379,17 @@ class Process:
             self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         GUARDS.ended(self.pid)
         self._output.close()
+
+    def work(self) -> tuple[float, bool]:
+        """Seconds of processor time that it and all that it started have had, and whether one of them wants more."""
+        ticks, runs = 0, False
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self.pid:  # its session
+                    ticks += int(fields[11]) + int(fields[12])
+                    runs = runs or fields[0] in "RD"
+        return ticks / os.sysconf("SC_CLK_TCK"), runs
 
     def last_words(self) -> str:
         """The end of what it printed."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import conformance
+import conformance.targets.channel as channel_module
 from conformance.adapters.base import Program
 from conformance.targets.adapted import AdaptedStack
 from conformance.targets.base import AdapterError, StackDied, TargetError
@@ -225,3 +226,24 @@ def test_an_agent_of_ones_own_that_is_not_there(tmp_path):
     (tmp_path / "agent").write_text("")
     with pytest.raises(TargetError, match="chmod"):
         program(str(tmp_path / "agent"))
+
+
+def test_a_stack_that_gets_no_processor_does_not_hang_and_one_that_burns_it_does(agent, monkeypatch):
+    monkeypatch.setattr(channel_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(channel_module, "_LOOK", 0.3)
+    burning = """
+        def other(message):
+            end = __import__("time").monotonic() + message["for"]
+            while __import__("time").monotonic() < end:
+                pass
+            say({"id": message["id"], "ok": None})
+    """
+    channel = agent(burning)
+    channel.hello({})
+    with pytest.raises(StackDied, match="hangs"):
+        channel.request("burn", **{"for": 30})
+    starved = agent(burning)
+    starved.hello({})
+    monkeypatch.setattr(starved._process, "work", lambda: (1.0, True))  # it wants to run, and was not let
+    _, answer = starved.request("burn", **{"for": 1.5})
+    assert answer["ok"] is None
