@@ -19,8 +19,13 @@ class Frame(NamedTuple):
     data: bytes
 
 
-MOST_WAITING = 20_000
-"""Frames that an inbox holds while nobody looks: what comes then is a flood, and is only counted."""
+MOST_WAITING, MOST_LARGE = 30_000, 1_000
+"""Frames that an inbox holds while nobody looks: what comes then, or a large one then, is a flood, and only counted.
+
+More than a receive ring holds.
+"""
+LARGE = 2048
+"""Octets from which on a frame is larger than any link of ours carries; 64 kB can come by a socket."""
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from conformance.wire.base import MOST_WAITING, Frame, Inbox
+from conformance.wire.base import LARGE, MOST_LARGE, MOST_WAITING, Frame, Inbox
 
 _IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
 
@@ -46,7 +46,8 @@ class Sorter:
             if inbox is None:
                 self._nobodys(address, frame)
                 continue
-            if len(inbox.frames) >= MOST_WAITING:
+            waiting = len(inbox.frames)
+            if waiting >= MOST_LARGE and (waiting >= MOST_WAITING or len(data) > LARGE):
                 inbox.overflow += 1
                 continue
             inbox.frames.append(frame)
