@@ -11,7 +11,7 @@ from conformance.cases.model import AnyOf, Call, Deliver, Repeat, ResultOf, Stat
 from conformance.catalogue import Catalogue, Level
 from conformance.engine.acting import begin
 from conformance.engine.clock import Clock
-from conformance.engine.context import Inconclusive, Run, StepFailed, Stopped, Unsupported
+from conformance.engine.context import MOST_SEEN, Inconclusive, Run, StepFailed, Stopped, Unsupported
 from conformance.engine.result import Finding, Result, Verdict
 from conformance.engine.scope import HarnessError
 from conformance.targets.base import AdapterError, StackDied, Target
@@ -118,6 +118,7 @@ async def run_variation(
         return result
     run.check_oracle, run.observer = check_oracle, observer
     dropped = _DROPPED.get(target.wire, 0)
+    received = target.wire.counters().get("received", 0)
     index = 0
     try:
         async with asyncio.timeout(deadline):
@@ -133,7 +134,11 @@ async def run_variation(
         why = failure if died is None else run.fail(run.steps[-1], str(died))
         _judge(result, why.finding, catalogue, preamble=index < lead and not failure.breach)
         run.count_held()
-        if died is None and run.late > LATE and result.verdict is not Verdict.INCONCLUSIVE:
+        flood = target.wire.counters().get("received", 0) - received
+        if flood > MOST_SEEN and not target.clean_path:
+            result.verdict = Verdict.INCONCLUSIVE
+            result.reason = f"the target floods: {flood} frames came during this case: {result.reason}"
+        elif died is None and run.late > LATE and result.verdict is not Verdict.INCONCLUSIVE:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"our own process was {run.late:.2f} s late: {result.reason}"
     except StackDied as death:

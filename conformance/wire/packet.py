@@ -76,6 +76,9 @@ class PacketWire:
         self.drain()
         if self._first:
             self.lag = time_ns() - self._first
+        else:
+            # The link may have gone: unless its error is taken, the socket is readable for ever, and the loop spins.
+            self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def attach(self, address: bytes, inbox: Inbox) -> None:
         """Deliver frames whose IP destination is `address` (4 or 16 octets) to `inbox` from now on."""
