@@ -1,6 +1,6 @@
 """smoltcp as mitmproxy_rs has it (PyPI, MIT), with an agent in Python that an environment of its own runs; no root.
 
-Half-open connections stay in it for a minute, a RST notwithstanding. After some hundred cases in a row it may leave SYNs
+Half-open connections stay in it for long, a RST notwithstanding. After some hundred cases in a row it may leave SYNs
 unanswered, which is then INCONCLUSIVE: run it by folders.
 """
 
