@@ -1,4 +1,8 @@
-"""smoltcp as mitmproxy_rs has it (PyPI, MIT), with an agent in Python that an environment of its own runs; no root."""
+"""smoltcp as mitmproxy_rs has it (PyPI, MIT), with an agent in Python that an environment of its own runs; no root.
+
+Half-open connections stay in it for long, a RST notwithstanding. After some hundred cases in a row it may leave SYNs
+unanswered, which is then INCONCLUSIVE: run it by folders.
+"""
 
 from __future__ import annotations
 
