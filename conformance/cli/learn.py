@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="TARGET")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET [TARGET]")
 @click.option("--diff", is_flag=True, help="Compare two: targets, or model files (.json, .dot).")
 @click.option("--alphabet", default="server", show_default=True, help="flags, server, client, full, or a YAML file.")
 @click.option("--depth", default=1, show_default=True, type=click.IntRange(0, 4), help="Depth of the Wp-method.")

@@ -108,7 +108,7 @@ def learn(
                 break
             continue
         except (LimitError, KeyboardInterrupt) as limit:
-            proof = f"not finished: {limit or 'ended by Ctrl-C'}"
+            proof = f"not finished: {str(limit) or 'ended by Ctrl-C'}"
             break
         search.model = _converted(machine, letters)
         finished = True
