@@ -28,10 +28,6 @@ def main() -> None:
 
     Exit codes: 0 all as expected, 1 findings, 2 wrong usage or wrong cases, 3 it could not run, or not all of it.
     """
-    # A reader that goes away (`| head`) ends the program quietly, as it does any other.
-    import signal
-
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -93,9 +93,13 @@ class Front:
         if self._recorder is not None:
             self._print_pages(self._recorder)
             say(self._recorder.render())
-            self._write_page(self._recorder)
-            self._write_step_summary(self._recorder)
+            if (self._recorder.folder / "report.jsonl").is_file():  # a device may have no end
+                self._write_page(self._recorder)
+                self._write_step_summary(self._recorder)
             return self._recorder.exit_code()
+        return self._nothing_run(code)
+
+    def _nothing_run(self, code: int) -> NoReturn:
         _tidy(self._folder)
         if self._mistakes:
             count = len("\n".join(self._mistakes).splitlines())
@@ -104,7 +108,7 @@ class Front:
             fail("no case fits what was asked for: see conformance list", USAGE)
         if self._ended:
             fail(self._ended, NOT_RUN)
-        return USAGE if code == 4 else NOT_RUN
+        fail(f"nothing was run: pytest ended with {code}", USAGE if code == 4 else NOT_RUN)
 
     def _print_pages(self, recorder: Recorder) -> None:
         from conformance.catalogue import load

@@ -38,8 +38,8 @@ def must_wait(run: Run, conn: Conn, segment: Segment) -> bool:
         return False
     if not draws_challenge(segment, conn.tcb, with_text=run.pace.with_text):
         return False
-    now = run.clock.now() / 1e9
-    if now - conn.challenged < interval:
+    now = run.clock.now()
+    if now - conn.challenged < interval * 1e9:
         return True
     conn.challenged = now
     return False
@@ -52,6 +52,6 @@ def _current(segment: Segment, tcb: TCB) -> bool:
 async def pace(run: Run, conn: Conn, segment: Segment) -> None:
     """Wait until the target may answer `segment`, if an answer before it was of the throttled kind."""
     if must_wait(run, conn, segment):
-        await run.sleep(run.pace.challenge_interval - (run.clock.now() / 1e9 - conn.challenged))
+        await run.sleep(run.pace.challenge_interval - (run.clock.now() - conn.challenged) / 1e9)
         run.pump()
-        conn.challenged = run.clock.now() / 1e9
+        conn.challenged = run.clock.now()

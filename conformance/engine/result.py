@@ -119,3 +119,5 @@ class Result:
     """Connection name -> (iss, irs): the target's and the tester's first number, the base of relative numbers."""
     start: str = ""
     """The state in which the case's own steps begin."""
+    died: bool = False
+    """The stack died while it ran."""

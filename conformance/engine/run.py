@@ -131,6 +131,7 @@ async def run_variation(
         result.reason = "every step up to 'stop' held"
     except StepFailed as failure:
         died = getattr(life, "died", None)
+        result.died = died is not None
         why = failure if died is None else run.fail(run.steps[-1], str(died))
         _judge(result, why.finding, catalogue, preamble=index < lead and not failure.breach)
         run.count_held()
@@ -142,6 +143,7 @@ async def run_variation(
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"our own process was {run.late:.2f} s late: {result.reason}"
     except StackDied as death:
+        result.died = True
         step = run.steps[-1] if run.steps else steps[0]
         _judge(result, run.fail(step, str(death)).finding, catalogue, preamble=index < lead)
     except TimeoutError:

@@ -74,6 +74,9 @@ class Engine:
         """What ended the engine's thread before its time."""
         self._finished: list[tuple[Future[Result], Result]] = []
         self._slots: asyncio.Semaphore | None = None
+        self._width = AT_ONCE
+        """How many slots there are."""
+        self._alone = asyncio.Lock()
         self._opening: dict[tuple[tuple[str, str], ...], asyncio.Lock] = {}
 
     def start(self) -> None:
@@ -113,7 +116,8 @@ class Engine:
 
     async def _live(self, target: Target, ready: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._slots = asyncio.Semaphore(min(AT_ONCE, target.at_once))
+        self._width = min(AT_ONCE, target.at_once)
+        self._slots = asyncio.Semaphore(self._width)
         self._stopping = asyncio.Event()
         target.wire.watch()
         self._targets[()] = target
@@ -214,15 +218,12 @@ class Engine:
             target = await self._target_for(variation.case.needs.settings)
             if isinstance(target, TargetError):
                 return self._lacking(variation, target)
-            result = await run_variation(
-                variation,
-                target,
-                self.clock,
-                self.catalogue,
-                check_oracle=self.check_oracle,
-                deadline=self.deadline,
-            )
+            result = await self._run(variation, target)
             attempt += 1
+            if result.died and self._width > 1:
+                # The stack was killed by one of those that ran side by side: only alone it is known which.
+                result = await self._run_alone(variation)
+                attempt += 1
             result.attempts = attempt
             if not target.clean_path and result.finding is not None and result.verdict in _FOUND:
                 finding = (result.finding.step, result.finding.message)
@@ -238,6 +239,29 @@ class Engine:
             # What was in our way may be gone by then.
             moment = self.clock.now() + round(RETRY_AFTER * attempt * 1e9)
             await self.clock.until(moment, asyncio.get_running_loop().create_future())
+
+    async def _run(self, variation: Variation, target: Target) -> Result:
+        return await run_variation(
+            variation, target, self.clock, self.catalogue, check_oracle=self.check_oracle, deadline=self.deadline
+        )
+
+    async def _run_alone(self, variation: Variation) -> Result:
+        """Run it when nothing else runs."""
+        assert self._slots is not None
+        self._slots.release()
+        held = 0
+        try:
+            async with self._alone:
+                while held < self._width:
+                    await self._slots.acquire()
+                    held += 1
+                target = await self._target_for(variation.case.needs.settings)
+                if isinstance(target, TargetError):
+                    return self._lacking(variation, target)
+                return await self._run(variation, target)
+        finally:
+            for _ in range(held - 1):
+                self._slots.release()
 
     @staticmethod
     def _lacking(variation: Variation, problem: TargetError) -> Result:

@@ -73,8 +73,8 @@ class Conn:
     last_sent: Segment | None = None
     last_seen: Segment | None = None
     last_gap: float = 0.0
-    challenged: float = 0.0
-    """When (monotonic s) a segment was last sent whose answer a stack may rate-limit."""
+    challenged: int = 0
+    """When (ns) a segment was last sent whose answer a stack may rate-limit."""
     hold: int | None = None
     """Sequence number of a segment of the target that the tester plays not to have received."""
     read: int = 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -99,8 +100,9 @@ def test_requirements_are_counted_by_level_of_all_in_the_catalogue():
     rows = {
         line.split()[0]: line.split()[-6:] for line in text.splitlines() if line.startswith(("MUST  ", "BEHAVIOUR"))
     }
-    assert rows["MUST"] == ["2", "184", "2", "0", "0", "0"]
-    assert rows["BEHAVIOUR"] == ["1", "219", "1", "0", "0", "0"]
+    counted = Counter(str(requirement.level) for requirement in load())
+    assert rows["MUST"] == ["2", str(counted["MUST"]), "2", "0", "0", "0"]
+    assert rows["BEHAVIOUR"] == ["1", str(counted["BEHAVIOUR"]), "1", "0", "0", "0"]
 
 
 def test_a_finding_breaks_what_it_names_and_leaves_the_rest_open():

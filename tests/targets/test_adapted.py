@@ -109,7 +109,7 @@ def test_two_hours_are_nothing(lwip):
 
 @pytest.mark.parametrize("name", ["lwip", "libslirp"])
 def test_handshake_data_and_close_either_way(name):
-    names = ("states/established", "states/close-wait", "open/three-way-handshake-active", "data/send-stream")
+    names = ("states/established", "states/close-wait", "open/three-way-handshake-active", "data/receive-stream")
     cases = [load_file(suite.cases() / f"{case}.yaml", suite.cases()) for case in names]
     results = run(or_skipped(name), [variation for case in cases for variation in case.variations])
     assert {result.verdict for result in results.values()} == {Verdict.PASS}

@@ -43,12 +43,12 @@ MEMORY = 400 << 20
 """Octets that our process may grow by in all of this: with nothing bounded, one flood takes more."""
 
 
-def variations(name: str, win: int) -> list[Variation]:
-    case = load_text(CASE.format(win=win), f"{name}.yaml", name, frozenset(load_catalogue().requirements))
+def variations(name: str, win: int, more: str = "") -> list[Variation]:
+    case = load_text(CASE.format(win=win) + more, f"{name}.yaml", name, frozenset(load_catalogue().requirements))
     return [variation for variation in case.variations if variation.version == 4]
 
 
-def run(mode: str, clock: str) -> tuple[Result, list[Result], Target]:
+def run(mode: str, clock: str, more: str = "") -> tuple[Result, list[Result], Target]:
     agent = Path(__file__).with_name("hostile.py")
     program = Program((sys.executable, str(agent), mode, clock), clock=clock)  # type: ignore[arg-type]
     opened: list[Target] = []
@@ -60,9 +60,9 @@ def run(mode: str, clock: str) -> tuple[Result, list[Result], Target]:
     engine = Engine(open_target, load_catalogue())
     engine.start()
     try:
-        futures = engine.submit([v for n in range(5) for v in variations(f"good-{n}", 1000)])
+        futures = engine.submit([v for n in range(5) for v in variations(f"good-{n}", 1000, more)])
         futures |= engine.submit(variations("hostile", 6666))
-        futures |= engine.submit([v for n in range(5, 10) for v in variations(f"good-{n}", 1000)])
+        futures |= engine.submit([v for n in range(5, 10) for v in variations(f"good-{n}", 1000, more)])
         found = {id_: future.result(120) for id_, future in futures.items()}
     finally:
         engine.stop()
@@ -82,6 +82,15 @@ def test_only_the_case_that_provokes_it_hears_of_it(mode, clock):
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < MEMORY
     page = render_failure(bad, load_catalogue(), "again")
     assert all(line.isprintable() for line in page.splitlines())
+
+
+def test_those_that_ran_beside_the_one_that_killed_the_stack_are_not_blamed():
+    more = "  - wait: 1s\n  - send: SYN seq=200 win=1000\n  - expect: RST,ACK ack=201\n"
+    bad, good, _ = run("dies", "real", more)
+    assert bad.verdict is Verdict.FAIL
+    assert "crashed: SIGABRT" in bad.reason
+    assert {result.verdict for result in good} == {Verdict.PASS}
+    assert max(result.attempts for result in good) == 2
 
 
 def test_an_agent_that_answers_without_end_is_said_to_hang(monkeypatch):

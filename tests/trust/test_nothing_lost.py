@@ -140,7 +140,7 @@ def test_a_run_that_is_killed_leaves_no_process_and_the_next_starts_clean(suite)
     assert again.returncode == 0, said
     assert [line["type"] for line in lines(suite)] == ["header", "result", "result", "footer"]
     left = {path.name for path in (suite / "r").iterdir()}
-    assert left <= {"report.jsonl", "junit.xml", "captures"}
+    assert left <= {"report.jsonl", "report.html", "junit.xml", "captures"}
 
 
 @pytest.mark.skipif(not shutil.which("nsenter") or not shutil.which("ip"), reason="needs nsenter and ip")

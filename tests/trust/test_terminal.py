@@ -63,3 +63,10 @@ def test_what_an_agent_says_when_it_fails_is_text(tmp_path, command):
     said = run(tmp_path, "conformance", *command, *(["--target"] if command == ["run"] else []), "./agent")
     assert "\\x1b[2J\\x07 last words" in said
     assert not obeyed(said)
+
+
+def test_an_agent_that_is_gone_when_it_is_asked_does_not_take_us_along(tmp_path):
+    agent = tmp_path / "agent"
+    agent.write_text(f"#!{sys.executable}\nimport os, time\nos.close(3)\ntime.sleep(2)\n")
+    agent.chmod(0o755)
+    assert "conformance: target ./agent: " in run(tmp_path, "conformance", "run", "--target", "./agent")
