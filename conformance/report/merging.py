@@ -118,6 +118,7 @@ def _header(readings: Sequence[Reading], results: int) -> dict[str, Any]:
         **first,
         "started": min(str(reading.header.get("started")) for reading in readings),
         "options": {**(options if isinstance(options, dict) else {}), "shard": None},
+        **({"brief": True} if any(reading.header.get("brief") for reading in readings) else {}),
         "selected": sum(selected) if all(isinstance(one, int) for one in selected) else results,
         "merged": [
             {"report": reading.path.name, "started": reading.header.get("started"), "shard": _shard(reading)}

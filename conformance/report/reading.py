@@ -1,15 +1,20 @@
 """Reads reports again, line by line: a run of a hundred thousand results never stands in memory as a whole.
 
+A file whose name ends in `.xz` or `.gz` is unpacked on the way.
 Imports the Result, the case's Place and this room's jsonl; does I/O.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
+import lzma
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from conformance.engine.result import Difference, Event, Finding, NamedState, Place, Result, Verdict
 from conformance.report.jsonl import SCHEMA, VERSION, ReportError, footer_problems
@@ -29,6 +34,16 @@ def report_file(path: Path) -> Path:
     return found
 
 
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The octets of a report, unpacked. Raises ReportError where they can't be, OSError."""
+    try:
+        with {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)(path, "rb") as file:
+            yield file
+    except (lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise ReportError(f"{path}: it can't be unpacked: {error}") from error
+
+
 class Reading:
     """One pass over a report: iterating yields each result's line with its place in the file.
 
@@ -38,7 +53,7 @@ class Reading:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with path.open("rb") as file:
+        with _opened(path) as file:
             self.header = _header(path, file.readline())
         self.footer: Mapping[str, Any] | None = None
         self.problems: list[str] = []
@@ -50,7 +65,7 @@ class Reading:
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         self.footer, self.problems, self.count = None, [], 0
         at = 0
-        with self.path.open("rb") as file:
+        with _opened(self.path) as file:
             for number, line in enumerate(file, 1):
                 begun, at = at, at + len(line)
                 value = _object(line)
@@ -74,7 +89,7 @@ class Reading:
 
     def line_at(self, place: int) -> Mapping[str, Any]:
         """The line of the result at that place in the file."""
-        with self.path.open("rb") as file:
+        with _opened(self.path) as file:
             file.seek(place)
             return _object(file.readline()) or {}
 
