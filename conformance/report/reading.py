@@ -11,7 +11,7 @@ import gzip
 import json
 import lzma
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -19,8 +19,11 @@ from typing import IO, Any
 from conformance.engine.result import Difference, Event, Finding, NamedState, Place, Result, Verdict
 from conformance.report.jsonl import SCHEMA, VERSION, ReportError, footer_problems
 
-__all__ = ["Reading", "ReportError", "nanoseconds", "report_file", "result_of"]
+__all__ = ["SUFFIXES", "Reading", "ReportError", "nanoseconds", "report_file", "result_of"]
 
+_OPEN: Mapping[str, Callable[..., IO[bytes]]] = {".jsonl": open, ".xz": lzma.open, ".gz": gzip.open}
+SUFFIXES = frozenset(_OPEN)
+"""What the name of a report ends in, packed or not."""
 _LISTS = ("requirements", "states", "steps", "trace")
 _MAPPINGS = ("observations", "settings", "pairs", "isns")
 _VERDICTS = {str(verdict): verdict for verdict in Verdict}
@@ -38,7 +41,7 @@ def report_file(path: Path) -> Path:
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """The octets of a report, unpacked. Raises ReportError where they can't be, OSError."""
     try:
-        with {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)(path, "rb") as file:
+        with _OPEN.get(path.suffix, open)(path, "rb") as file:
             yield file
     except (lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ReportError(f"{path}: it can't be unpacked: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,12 @@ def written(
         writer.write(result, "expected", f"conformance run 'cases/x.yaml::{result.id}'")
     writer.close(how)  # type: ignore[arg-type]
     return path
+
+
+def dated(path: Path, results: Iterable[Result], started: str, **rest: object) -> None:
+    """A report of these results that says it was started then."""
+    lines = written(path, results, **rest).read_text().splitlines()
+    path.write_text("\n".join([json.dumps(json.loads(lines[0]) | {"started": started}), *lines[1:]]) + "\n")
 
 
 _WHOLE = "!document.querySelector('[data-more]')"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -13,18 +12,13 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-from browsing import OTHER, written
+from browsing import OTHER, dated
 from click.testing import CliRunner
 from report_samples import REQUIREMENT, failing, passing
 
 from conformance.cli import main
 
 CI = Path(__file__).parents[2] / "docs" / "ci"
-
-
-def dated(path: Path, results, started: str, **rest) -> None:
-    lines = written(path, results, **rest).read_text().splitlines()
-    path.write_text("\n".join([json.dumps(json.loads(lines[0]) | {"started": started}), *lines[1:]]) + "\n")
 
 
 def test_the_trend_names_what_became_better_and_worse_stack_by_stack(tmp_path):

@@ -52,7 +52,7 @@ const stepTable = (result) => h("div", { class: "scroll" }, h("table", { class: 
   }))));
 
 const evidence = (result) => result.states.length ? h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["step", "state", "evidence", "possible", "the target's own word"].map((name) => h("th", { scope: "col" }, name)))),
-  h("tbody", {}, result.states.map((state) => h("tr", {}, h("td", { class: "number" }, String(state.step + 1)), h("td", {}, h("strong", {}, `${state.connection && state.connection !== "main" ? `${state.connection}: ` : ""}${state.state}`)),
+  h("tbody", {}, result.states.map((state) => h("tr", { class: missed(state) ? "failing" : null }, h("td", { class: "number" }, String(state.step + 1)), h("td", {}, h("strong", {}, `${missed(state) ? "✗ not " : ""}${state.connection && state.connection !== "main" ? `${state.connection}: ` : ""}${state.state}`)),
     h("td", {}, state.evidence), h("td", {}, (state.possible || []).join(", ")), h("td", {}, state.oracle || "not asked")))))) : h("p", { class: "small" }, "No state was named.");
 
 const fileName = (id) => `${id.replace(/[^A-Za-z0-9._=,[\]+-]/g, "_")}.pcapng`;
