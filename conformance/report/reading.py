@@ -11,7 +11,7 @@ import gzip
 import json
 import lzma
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +21,7 @@ from conformance.report.jsonl import SCHEMA, VERSION, ReportError, footer_proble
 
 __all__ = ["SUFFIXES", "Reading", "ReportError", "nanoseconds", "report_file", "result_of"]
 
-_OPEN: Mapping[str, Callable[..., IO[bytes]]] = {".jsonl": open, ".xz": lzma.open, ".gz": gzip.open}
+_OPEN: Mapping[str, Any] = {".jsonl": open, ".xz": lzma.open, ".gz": gzip.open}
 SUFFIXES = frozenset(_OPEN)
 """What the name of a report ends in, packed or not."""
 _LISTS = ("requirements", "states", "steps", "trace")

@@ -104,7 +104,7 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
     binary = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
     control = shutil.which("chromedriver")
     if binary is None or control is None:
-        pytest.skip("no browser here: apt-get install -y chromium chromium-driver")
+        pytest.skip("no browser here: apt-get install -y --no-install-recommends chromium chromium-driver")
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install '.[test]'")
     from selenium.webdriver.chrome.service import Service
 
