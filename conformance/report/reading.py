@@ -11,7 +11,7 @@ import gzip
 import json
 import lzma
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -89,6 +89,13 @@ class Reading:
             self.problems.append("no footer: the run crashed or was killed, or is still going on")
         else:
             self.problems += footer_problems(self.footer, self.count)
+
+    def octets_at(self, places: Iterable[int]) -> Iterator[bytes]:
+        """The lines of results at these places in the file, in ascending order, as they stand there."""
+        with _opened(self.path) as file:
+            for place in places:
+                file.seek(place)
+                yield file.readline()
 
     def line_at(self, place: int) -> Mapping[str, Any]:
         """The line of the result at that place in the file."""
