@@ -19,9 +19,9 @@ import pytest
 import yaml
 from hosts import places
 
-from conformance.adapters.base import MissingError
 from conformance.report.reading import Reading
 from conformance.targets import stacks
+from conformance.targets.base import TargetError
 
 ROOT = Path(__file__).parents[2]
 CI = ROOT / "docs" / "ci"
@@ -42,7 +42,7 @@ pytestmark = [
 def lwip() -> Path:
     try:
         return Path(stacks.program("lwip").argv[0])
-    except MissingError as error:
+    except TargetError as error:
         pytest.skip(str(error))
 
 
