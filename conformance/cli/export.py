@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 
 from conformance.cli.common import NOT_RUN, USAGE, fail
-from conformance.cli.report import found
+from conformance.cli.report import REPORTS, found
 
 
 @click.group()
 def export() -> None:
-    """Write a report as Markdown, KTAP or a badge; a result as a bug report or a script."""
+    """Write a report as Markdown, KTAP, a badge or a file for git, several as a matrix; a result as a script."""
 
 
 def _output(function: Callable[..., None]) -> Callable[..., None]:
@@ -69,6 +69,45 @@ def badge(report: str, output: str | None) -> None:
     _write(lambda: [formats.badge(formats.Digest(found([report])[0], load()))], output)
 
 
+@export.command("brief")
+@click.argument("report")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where it goes; its name ends in .jsonl.xz.")
+def export_brief(report: str, output: str) -> None:
+    """A REPORT without traces, packed: small enough for git, and read by report, diff and trend as any other."""
+    from conformance.report import brief
+    from conformance.report.reading import ReportError
+
+    if not output.endswith(brief.SUFFIX):
+        fail(f"-o {output}: its name should end in {brief.SUFFIX}", USAGE)
+    try:
+        count = brief.write(found([report])[0], Path(output))
+    except ReportError as error:
+        fail(str(error), USAGE)
+    except OSError as error:
+        fail(f"{error.filename or output}: {error.strerror}", NOT_RUN)
+    click.echo(f"{output}: {count} results, {Path(output).stat().st_size} octets")
+
+
+@export.command("matrix")
+@REPORTS
+@click.option("--about", metavar="FILE", help="Markdown that stands below the title.")
+@_output
+def export_matrix(reports: tuple[str, ...], about: str | None, output: str | None) -> None:
+    """Reports of several stacks as one page of Markdown: requirements x stacks, and what each does differently.
+
+    REPORT is a report, or a folder of brief ones.
+    """
+    from conformance.catalogue import load
+    from conformance.report.brief import among
+    from conformance.report.matrix import matrix
+
+    def lines() -> Iterable[str]:
+        text = Path(about).read_text(encoding="utf-8") if about else ""
+        return matrix([path for one in reports for path in among(Path(one))], load(), text)
+
+    _write(lines, output)
+
+
 @export.command("schema")
 @_output
 def report_schema(output: str | None) -> None:
@@ -92,6 +131,8 @@ def _one(report: str, id_: str) -> tuple[dict[str, object], dict[str, object]]:
         fail(str(error), USAGE)
     if not lines:
         fail(f"{report}: there is no result of {id_!r}", USAGE)
+    if reading.header.get("brief"):
+        fail(f"{report}: it was kept without its traces; first run it again: {lines[0].get('rerun') or id_}", USAGE)
     return dict(reading.header), dict(min(lines, key=lambda line: order[line["verdict"]]))
 
 

@@ -118,17 +118,21 @@ def merge(reports: tuple[str, ...], output: str, *, last: bool, any_suite: bool)
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...")
-def trend(folders: tuple[str, ...]) -> None:
+@click.option("-o", "--output", metavar="FILE", help="An HTML page of it, too, with charts.")
+def trend(folders: tuple[str, ...], output: str | None) -> None:
     """Say how the runs below these folders went: for each stack, verdicts and what changed from run to run."""
     gc.disable()
     from conformance.catalogue import load
+    from conformance.report.reading import SUFFIXES
     from conformance.report.trend import render, runs
 
     paths: list[Path] = []
     for folder in map(Path, folders):
         if not folder.exists():
             fail(f"{folder}: there is no such folder", USAGE)
-        paths += [folder] if folder.is_file() else sorted(folder.rglob("*.jsonl"))
+        paths += (
+            [folder] if folder.is_file() else sorted(one for one in folder.rglob("*.jsonl*") if one.suffix in SUFFIXES)
+        )
     try:
         found_runs, problems = runs(paths, load())
     except OSError as error:
@@ -139,3 +143,11 @@ def trend(folders: tuple[str, ...]) -> None:
         fail("there is no report there", USAGE)
     for line in render(found_runs, load()):
         say(line)
+    if output is not None:
+        from conformance.report.html.trend import write
+
+        try:
+            write(found_runs, load(), Path(output))
+        except OSError as error:
+            fail(f"{error.filename or output}: {error.strerror}", NOT_RUN)
+        say(f"\npage: {output}")

@@ -136,7 +136,7 @@ class Recorder:
         self.writer.close(how, reason, self.not_run)  # type: ignore[arg-type]
 
     def exit_code(self) -> int:
-        """The exit code of `conformance run` (reports/README.md)."""
+        """The exit code of `conformance run` (docs/report.md)."""
         return self.summary.exit_code(finished=not self.not_run, report_failed=self.failed)
 
     @property

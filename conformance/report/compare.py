@@ -123,6 +123,8 @@ class Comparison:
             yield from (f"    {line}" for line in _why(change))
         if len(self.changes) > _MOST:
             yield f"... and {len(self.changes) - _MOST} more"
+        if any(side.reading.header.get("brief") for side in (self.a, self.b)):
+            return
         # What was not tried has no ladder.
         tried = [one for one in self.changes if one.before and one.after and "UNSUPPORTED" not in one.kind]
         for change in tried[:ladders]:

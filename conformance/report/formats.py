@@ -19,7 +19,7 @@ from conformance.report.reading import Reading
 from conformance.report.summary import RANK, Status, statuses_of
 from conformance.report.text import printable
 
-_SIGNS = {
+SIGNS = {
     Verdict.PASS: "✓",
     Verdict.DEVIATION: "△",
     Verdict.FAIL: "✗",
@@ -44,9 +44,10 @@ class Digest:
         self.news: list[Mapping[str, Any]] = []
         """Results that fail a run, or were not decided; without their traces."""
         for _, line in self.reading:
-            self._add(line)
+            self.add(line)
 
-    def _add(self, line: Mapping[str, Any]) -> None:
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Count a result."""
         verdict = Verdict(line["verdict"])
         judgement = str(line.get("judgement") or "")
         self.verdicts[verdict] += 1
@@ -77,7 +78,7 @@ def markdown(digest: Digest) -> Iterator[str]:
     target = digest.reading.header["target"]
     yield f"## TCP conformance: {_cell(target.get('name') or 'a target')} ({_cell(kernel_of(target))})"
     yield ""
-    counts = [f"{_SIGNS[one]} **{digest.verdicts[one]}** {one}" for one in Verdict if digest.verdicts[one]]
+    counts = [f"{SIGNS[one]} **{digest.verdicts[one]}** {one}" for one in Verdict if digest.verdicts[one]]
     yield ", ".join(counts) or "Nothing was run."
     yield ""
     for problem in digest.reading.problems:
@@ -109,7 +110,7 @@ def _news(digest: Digest) -> Iterator[str]:
         finding = line.get("finding") or {}
         broken = finding.get("requirements") or line["requirements"]
         place = f"{finding['file']}:{finding['line']}" if finding.get("line") else line["file"]
-        sign = f"{_SIGNS[Verdict(line['verdict'])]} {line['verdict']}"
+        sign = f"{SIGNS[Verdict(line['verdict'])]} {line['verdict']}"
         cells = (sign, line["id"], ", ".join(map(str, broken)), finding.get("message") or line["reason"], place)
         yield f"| {' | '.join(map(_cell, cells))} |"
     if len(digest.news) > _MOST:

@@ -1,4 +1,4 @@
-"""The report: JSON lines, a header, one line per result as it is finished, a footer. reports/README.md documents it.
+"""The report: JSON lines, a header, one line per result as it is finished, a footer. docs/report.md documents it.
 
 A run that crashed leaves a report without a footer; a full disk stops neither the run nor spoils what is on the disk
 already. Imports the Result and this room's text.

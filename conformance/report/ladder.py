@@ -88,7 +88,11 @@ def render_failure(result: Result, catalogue: Catalogue, rerun: str) -> str:
         lines += _requirements(finding.requirements or result.requirements, catalogue)
     for named in result.states:
         oracle = f"; the oracle says {printable(named.oracle)}" if named.oracle and named.oracle != named.state else ""
-        lines.append(f"  state named in step {named.step + 1}: {named.state} ({printable(named.evidence)}){oracle}")
+        other = " or ".join(named.possible) if named.possible and named.state not in named.possible else ""
+        state = f"{other}, not {named.state}" if other else named.state
+        lines.append(
+            f"  state named in step {named.step + 1}: {printable(state)} ({printable(named.evidence)}){oracle}"
+        )
     if result.trace:
         lines += ["", ladder(result)]
     lines += ["", "run just this case:", f"  {printable(rerun)}"]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from conformance.engine.result import Verdict
 from conformance.report.baseline import Kind, kernel_of
@@ -20,6 +20,15 @@ from conformance.report.reading import Reading
 from conformance.report.text import printable
 
 _FINDINGS = (str(Kind.UNEXPECTED_FAIL), str(Kind.UNEXPECTED_PASS))
+
+
+class _Line(NamedTuple):
+    """What is kept of a result from the first pass to the second."""
+
+    place: int
+    id: str
+    verdict: str
+    judgement: str
 
 
 @dataclass
@@ -33,6 +42,13 @@ class Merged:
     undecided: int = 0
     problems: list[str] = field(default_factory=list)
     """Why it is not the whole story, in sentences."""
+
+    def count(self, line: _Line) -> None:
+        """Count a result."""
+        self.results += 1
+        self.verdicts[line.verdict] += 1
+        self.findings += line.judgement.endswith(_FINDINGS)
+        self.undecided += line.judgement.endswith(str(Kind.NOT_DECIDED))
 
     @property
     def exit_code(self) -> int:
@@ -49,8 +65,11 @@ def merge(paths: Sequence[Path], output: Path, *, last: bool = False, any_suite:
     _alike(readings, any_suite)
     done = Merged()
     owner: dict[str, int] = {}
+    lines: list[list[_Line]] = []
     for number, reading in enumerate(readings):
-        for _, line in reading:
+        lines.append([])
+        for place, line in reading:
+            lines[number].append(_Line(place, line["id"], line["verdict"], str(line.get("judgement") or "")))
             before = owner.setdefault(line["id"], number)
             if before != number and not last:
                 also = readings[before].path
@@ -66,10 +85,10 @@ def merge(paths: Sequence[Path], output: Path, *, last: bool = False, any_suite:
         with part.open("wb") as file:
             file.write(_octets(_header(readings, len(owner))))
             for number, reading in enumerate(readings):
-                for _, line in reading:
-                    if owner[line["id"]] == number:
-                        file.write(reading.octets)
-                        _count(done, line)
+                wanted = [line for line in lines[number] if owner[line.id] == number]
+                file.writelines(reading.octets_at(line.place for line in wanted))
+                for kept in wanted:
+                    done.count(kept)
             file.write(_octets(_footer(readings, done, owner)))
         part.replace(output)
     finally:
@@ -118,20 +137,13 @@ def _header(readings: Sequence[Reading], results: int) -> dict[str, Any]:
         **first,
         "started": min(str(reading.header.get("started")) for reading in readings),
         "options": {**(options if isinstance(options, dict) else {}), "shard": None},
+        **({"brief": True} if any(reading.header.get("brief") for reading in readings) else {}),
         "selected": sum(selected) if all(isinstance(one, int) for one in selected) else results,
         "merged": [
             {"report": reading.path.name, "started": reading.header.get("started"), "shard": _shard(reading)}
             for reading in readings
         ],
     }
-
-
-def _count(done: Merged, line: Mapping[str, Any]) -> None:
-    done.results += 1
-    done.verdicts[line["verdict"]] += 1
-    judgement = str(line.get("judgement") or "")
-    done.findings += judgement.endswith(_FINDINGS)
-    done.undecided += judgement.endswith(str(Kind.NOT_DECIDED))
 
 
 def _footer(readings: Sequence[Reading], done: Merged, owner: Mapping[str, int]) -> dict[str, Any]:

@@ -22,10 +22,15 @@ _LETTERS = ((FIN, "F"), (SYN, "S"), (RST, "R"), (PSH, "P"), (ECE, "E"), (CWR, "W
 _NAMES = {"FIN": FIN, "SYN": SYN, "RST": RST, "PSH": PSH, "ECE": ECE, "CWR": CWR, "ACK": ACK, "URG": URG}
 _CALLS = {
     r"accept\(\)": "accept(3, ..., ...) = 4",
-    r"close\(\)": "close(4) = 0",
-    r"shutdown\(wr\)": "shutdown(4, SHUT_WR) = 0",
-    r"send\(\((\d+)\)\)": r"write(4, ..., \1) = \1",
+    r"close\(\)": "close({fd}) = 0",
+    r"shutdown\(wr\)": "shutdown({fd}, SHUT_WR) = 0",
+    r"send\(\(?(\d+)\)?\)": r"write({fd}, ..., \1) = \1",
 }
+_CONNECT = (
+    "socket(..., SOCK_STREAM, IPPROTO_TCP) = 3",
+    "fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0",
+    "connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)",
+)
 _LISTEN = (
     "socket(..., SOCK_STREAM, IPPROTO_TCP) = 3",
     "setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0",
@@ -42,7 +47,8 @@ def packetdrill_script(result: Result) -> Iterator[str]:
     lines = [f"// {printable(result.id)}: {printable(result.title)}"]
     lines += [f"// breaks {printable(id_)}" for id_ in finding.requirements or result.requirements]
     before = result.trace[0].time if result.trace else 0
-    called, told = -1, False
+    called, told, counted = -1, False, 0
+    ends = [0]
     for event in result.trace:
         if event.kind == "note":
             continue
@@ -57,13 +63,22 @@ def packetdrill_script(result: Result) -> Iterator[str]:
             continue
         segment, text = _segment(event, result)
         numbers = _numbers(event, result)
+        if called < 0:
+            raise ExportError(_cant(result, "a port without a socket"))
         if event.kind != "seen":
+            ends.append(_end(segment, numbers[0]))
             lines.append(f"{pause} < {_spelt(segment, numbers, outbound=False)}")
             continue
         # packetdrill waits for what it expects, however long; +0 would be too strict on a real machine.
         culprit = event.step == finding.step and text == finding.seen
         told = told or culprit
         expected = _expected(segment, finding, result) if culprit else segment
+        if segment.flags & ACK:
+            counted = (segment.ack - numbers[1]) & 0xFFFFFFFF
+        elif expected.flags & ACK and expected.ack == segment.ack:
+            if counted != max(ends):
+                raise ExportError(_cant(result, "what the missing acknowledgment should count"))
+            expected = replace(expected, ack=(counted + numbers[1]) & 0xFFFFFFFF)
         lines.append(f"{pause}~+{gap + 1:.3f} > {_spelt(expected, numbers, outbound=True)}")
         if culprit:
             lines.append(f"// seen instead: {printable(finding.seen)}")
@@ -81,10 +96,13 @@ def _call(event: Event, result: Result) -> tuple[str, ...]:
     text = result.steps[event.step].partition(": ")[2] if 0 <= event.step < len(result.steps) else ""
     if re.fullmatch(r"listen\(\d*\)", text):
         return _LISTEN
+    if text == "connect()":
+        return _CONNECT
+    connects = any(step == "call: connect()" for step in result.steps)
     for pattern, said in _CALLS.items():
         found = re.fullmatch(pattern, text)
         if found is not None:
-            return (found.expand(said),)
+            return (found.expand(said).format(fd=3 if connects else 4),)
     raise ExportError(_cant(result, f"the call {printable(text or str(event.data))}"))
 
 
@@ -103,6 +121,13 @@ def _segment(event: Event, result: Result) -> tuple[Segment, str]:
     if unusual or segment.flags & URG or not segment.flags:
         raise ExportError(_cant(result, f"the segment {printable(text)}"))
     return segment, text
+
+
+def _end(segment: Segment, first: int) -> int:
+    """The number after a segment's last, from the sender's first on."""
+    return (
+        segment.seq - first + len(segment.payload) + bool(segment.flags & SYN) + bool(segment.flags & FIN)
+    ) & 0xFFFFFFFF
 
 
 def _numbers(event: Event, result: Result) -> tuple[int, int]:

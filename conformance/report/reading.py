@@ -1,21 +1,29 @@
 """Reads reports again, line by line: a run of a hundred thousand results never stands in memory as a whole.
 
+A file whose name ends in `.xz` or `.gz` is unpacked on the way.
 Imports the Result, the case's Place and this room's jsonl; does I/O.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
-from collections.abc import Iterator, Mapping
+import lzma
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from conformance.engine.result import Difference, Event, Finding, NamedState, Place, Result, Verdict
 from conformance.report.jsonl import SCHEMA, VERSION, ReportError, footer_problems
 
-__all__ = ["Reading", "ReportError", "nanoseconds", "report_file", "result_of"]
+__all__ = ["SUFFIXES", "Reading", "ReportError", "nanoseconds", "report_file", "result_of"]
 
+_OPEN: Mapping[str, Any] = {".jsonl": open, ".xz": lzma.open, ".gz": gzip.open}
+SUFFIXES = frozenset(_OPEN)
+"""What the name of a report ends in, packed or not."""
 _LISTS = ("requirements", "states", "steps", "trace")
 _MAPPINGS = ("observations", "settings", "pairs", "isns")
 _VERDICTS = {str(verdict): verdict for verdict in Verdict}
@@ -29,6 +37,16 @@ def report_file(path: Path) -> Path:
     return found
 
 
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The octets of a report, unpacked. Raises ReportError where they can't be, OSError."""
+    try:
+        with _OPEN.get(path.suffix, open)(path, "rb") as file:
+            yield file
+    except (lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise ReportError(f"{path}: it can't be unpacked: {error}") from error
+
+
 class Reading:
     """One pass over a report: iterating yields each result's line with its place in the file.
 
@@ -38,7 +56,7 @@ class Reading:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with path.open("rb") as file:
+        with _opened(path) as file:
             self.header = _header(path, file.readline())
         self.footer: Mapping[str, Any] | None = None
         self.problems: list[str] = []
@@ -50,7 +68,7 @@ class Reading:
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         self.footer, self.problems, self.count = None, [], 0
         at = 0
-        with self.path.open("rb") as file:
+        with _opened(self.path) as file:
             for number, line in enumerate(file, 1):
                 begun, at = at, at + len(line)
                 value = _object(line)
@@ -72,9 +90,16 @@ class Reading:
         else:
             self.problems += footer_problems(self.footer, self.count)
 
+    def octets_at(self, places: Iterable[int]) -> Iterator[bytes]:
+        """The lines of results at these places in the file, in ascending order, as they stand there."""
+        with _opened(self.path) as file:
+            for place in places:
+                file.seek(place)
+                yield file.readline()
+
     def line_at(self, place: int) -> Mapping[str, Any]:
         """The line of the result at that place in the file."""
-        with self.path.open("rb") as file:
+        with _opened(self.path) as file:
             file.seek(place)
             return _object(file.readline()) or {}
 

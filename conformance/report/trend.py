@@ -72,7 +72,7 @@ def render(found: Iterable[Run], catalogue: Catalogue) -> Iterator[str]:
         ]
         rest = run.verdicts.get(Verdict.INCONCLUSIVE, 0) + run.verdicts.get(Verdict.ERROR, 0)
         numbers = f"{counts[0]:>6} {counts[1]:>5} {counts[2]:>5} {counts[3]:>6} {rest:>6}"
-        must = _musts(run, catalogue)
+        must = musts(run, catalogue)
         changed = "" if before is None else _changed(before, run)
         mark = "" if run.complete else " (incomplete)"
         when, kernel = printable(run.started)[:19], printable(run.kernel)[:24]
@@ -80,7 +80,8 @@ def render(found: Iterable[Run], catalogue: Catalogue) -> Iterator[str]:
         before = run
 
 
-def _musts(run: Run, catalogue: Catalogue) -> str:
+def musts(run: Run, catalogue: Catalogue) -> str:
+    """How many MUSTs are met, of how many that were decided."""
     found = [
         status
         for id_, status in run.status.items()
@@ -89,7 +90,8 @@ def _musts(run: Run, catalogue: Catalogue) -> str:
     return f"{found.count(Status.MET)}/{len(found)}"
 
 
-def _changed(before: Run, after: Run) -> str:
+def changed(before: Run, after: Run) -> tuple[list[str], list[str]]:
+    """The requirements that became worse, and those that became better; what one run did not look at is neither."""
     worse, better = [], []
     for id_, status in after.status.items():
         was = before.status.get(id_)
@@ -99,8 +101,12 @@ def _changed(before: Run, after: Run) -> str:
             worse.append(id_)
         if was is Status.NOT_MET and status in (Status.MET, Status.DEVIATING):
             better.append(id_)
+    return worse, better
+
+
+def _changed(before: Run, after: Run) -> str:
     parts = []
-    for sign, ids in (("worse", worse), ("better", better)):
+    for sign, ids in zip(("worse", "better"), changed(before, after), strict=True):
         if ids:
             more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
             parts.append(f"{sign}: {', '.join(map(printable, ids[:_SHOWN]))}{more}")

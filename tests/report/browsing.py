@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,12 @@ def written(
         writer.write(result, "expected", f"conformance run 'cases/x.yaml::{result.id}'")
     writer.close(how)  # type: ignore[arg-type]
     return path
+
+
+def dated(path: Path, results: Iterable[Result], started: str, **rest: object) -> None:
+    """A report of these results that says it was started then."""
+    lines = written(path, results, **rest).read_text().splitlines()
+    path.write_text("\n".join([json.dumps(json.loads(lines[0]) | {"started": started}), *lines[1:]]) + "\n")
 
 
 _WHOLE = "!document.querySelector('[data-more]')"
@@ -97,7 +104,7 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
     binary = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
     control = shutil.which("chromedriver")
     if binary is None or control is None:
-        pytest.skip("no browser here: apt-get install -y chromium chromium-driver")
+        pytest.skip("no browser here: apt-get install -y --no-install-recommends chromium chromium-driver")
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install '.[test]'")
     from selenium.webdriver.chrome.service import Service
 

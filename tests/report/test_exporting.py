@@ -11,7 +11,7 @@ import pytest
 from browsing import LINUX, written
 from click.testing import CliRunner
 from hosts import places
-from report_samples import REQUIREMENT, event, failing, passing, seen
+from report_samples import REQUIREMENT, event, failing, passing, seen, sent
 
 from conformance.catalogue.catalogue import load
 from conformance.cli import main
@@ -20,7 +20,7 @@ from conformance.report.exporting import ExportError, bug_report, scapy_script
 from conformance.report.packetdrill import packetdrill_script
 from conformance.report.reading import Reading, result_of
 from conformance.report.text import Numbers, segment_text
-from conformance.tcp.segment import ACK, FIN
+from conformance.tcp.segment import ACK, FIN, PSH, RST
 from conformance.wire.codec import decode
 
 HEADER = {"target": LINUX, "tool": "0", "case_set": "sha256:0"}
@@ -152,4 +152,46 @@ def test_what_packetdrill_has_no_words_for_is_refused(fields, says):
     shown = segment_text(decode(result.trace[-1].data), "target", Numbers(*result.isns["main"]))
     result.finding = replace(result.finding, seen=shown, **fields)
     with pytest.raises(ExportError, match=re.escape(says)):
+        list(packetdrill_script(result))
+
+
+def culprit(result, segment: bytes, **fields):
+    """The result with that segment as the one that should have been another."""
+    result.trace = [one for one in result.trace if one.kind not in ("note", "probe")][:3]
+    result.trace.append(event(8, "seen", 4, segment))
+    numbers = Numbers(*result.isns["main"])
+    shown = segment_text(decode(segment), "target", numbers)
+    result.finding = replace(result.finding, seen=shown, differences=(Difference("flags", "ACK", "RST"),), **fields)
+    return result
+
+
+def test_an_acknowledgment_that_is_missing_counts_what_was_sent_or_the_script_is_refused():
+    assert list(packetdrill_script(culprit(failing(), seen(RST, 1))))[-2:] == [
+        "+0.00006~+1.000 > . 1:1(0) ack 1",
+        "// seen instead: RST seq=iss+1 win=0",
+    ]
+    result = failing()
+    text = event(3, "sent", 4, sent(PSH | ACK, 1, 1, payload=b"abc"))
+    culprit(result, seen(RST, 1)).trace.insert(3, text)
+    with pytest.raises(ExportError, match="what the missing acknowledgment should count"):
+        list(packetdrill_script(result))
+
+
+def test_a_script_connects_and_calls_on_the_socket_that_it_connected():
+    result = culprit(failing(), seen(RST, 1))
+    result.steps = ("call: connect()", "call: send(10)", *result.steps[2:])
+    result.trace[1:1] = [event(1, "call", 1, "send returns 10")]
+    lines = list(packetdrill_script(result))
+    assert lines[2:5] == [
+        "+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3",
+        "+0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0",
+        "+0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)",
+    ]
+    assert "+0.00001 write(3, ..., 10) = 10" in lines
+
+
+def test_packetdrill_has_no_port_without_a_socket():
+    result = culprit(failing(), seen(RST, 1))
+    del result.trace[0]
+    with pytest.raises(ExportError, match="a port without a socket"):
         list(packetdrill_script(result))

@@ -287,7 +287,7 @@ def test_the_digest_changes_with_names_and_contents_not_with_the_place(tmp_path:
 
 
 def test_what_the_readme_says_of_the_keys_is_what_is_written():
-    readme = (Path(__file__).parents[2] / "reports" / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
     keys = set(HEADER.line()) | set(result_line(failing()))
     assert [key for key in keys if f"`{key}`" not in readme] == []
     for definition in json.loads(jsonl.JSON_SCHEMA.read_text())["$defs"].values():

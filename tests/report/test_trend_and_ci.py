@@ -1,30 +1,20 @@
-"""`conformance trend`; and the examples for CI services: their commands are ours, and the script runs for real."""
+"""`conformance trend` as text; and the runner in the style of kselftest, for real."""
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
-import yaml
-from browsing import OTHER, written
+from browsing import OTHER, dated
 from click.testing import CliRunner
 from report_samples import REQUIREMENT, failing, passing
 
 from conformance.cli import main
 
 CI = Path(__file__).parents[2] / "docs" / "ci"
-
-
-def dated(path: Path, results, started: str, **rest) -> None:
-    lines = written(path, results, **rest).read_text().splitlines()
-    path.write_text("\n".join([json.dumps(json.loads(lines[0]) | {"started": started}), *lines[1:]]) + "\n")
 
 
 def test_the_trend_names_what_became_better_and_worse_stack_by_stack(tmp_path):
@@ -42,35 +32,6 @@ def test_the_trend_names_what_became_better_and_worse_stack_by_stack(tmp_path):
     assert "y.jsonl: this is no report" in found.output
     (tmp_path / "empty").mkdir()
     assert CliRunner().invoke(main, ["trend", str(tmp_path / "empty")]).exit_code == 2
-
-
-def commands(value: object) -> list[str]:
-    """Every line of an example that begins with our program, whatever stands before it."""
-    if isinstance(value, dict):
-        return [line for one in value.values() for line in commands(one)]
-    if isinstance(value, list):
-        return [line for one in value for line in commands(one)]
-    lines = value.splitlines() if isinstance(value, str) else []
-    return [
-        found[0] for line in lines if (found := re.search(r"conformance (?!run:)[a-z]+ .*", line)) and "pip" not in line
-    ]
-
-
-@pytest.mark.parametrize("name", ["github-actions.yml", "gitlab-ci.yml"])
-def test_what_the_examples_say_is_understood(name):
-    found = commands(yaml.safe_load((CI / name).read_text()))
-    assert found
-    for line in found:
-        words = shlex.split(
-            re.sub(r"\$\{\{ *matrix\.(\w+) *\}\}", lambda one: {"target": "lwip", "shard": "1"}[one[1]], line)
-        )[1:]
-        command: click.Command = main
-        context = click.Context(main)
-        while isinstance(command, click.Group):
-            following = command.get_command(context, words.pop(0))
-            assert following is not None, line
-            command = following
-        command.make_context(command.name, words)  # raises for an option that there is not
 
 
 def test_the_kselftest_runner_writes_ktap_of_a_real_run(tmp_path):

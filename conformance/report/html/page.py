@@ -17,7 +17,7 @@ from conformance import __version__
 from conformance.catalogue.catalogue import load
 from conformance.report.html.model import COLUMNS, Model, pack
 
-_HERE = Path(__file__).parent
+HERE = Path(__file__).parent
 SCRIPTS = ("core", "pcapng", "ladder", "overview", "matrix", "case", "states", "diff", "main")
 
 
@@ -29,15 +29,7 @@ def write(reports: Iterable[Path], output: Path, *, title: str = "", start: str 
     model = Model(load())
     for path in reports:
         model.add(path)
-    part = output.with_name(output.name + ".part")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(_render(model, title, start))
-        part.replace(output)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    save(_render(model, title, start), output)
     return model
 
 
@@ -45,9 +37,9 @@ def _render(model: Model, title: str, start: str) -> Iterable[str]:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined)
-    style = (_HERE / "style.css").read_text(encoding="utf-8")
-    bodies = [(_HERE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
+    style = (HERE / "style.css").read_text(encoding="utf-8")
+    bodies = [(HERE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
     script = '"use strict";\n(() => {\n' + "\n".join(bodies) + "\n})();\n"
     if "</" in script or "<!--" in script:
         raise ValueError("a script of the page has what would end it")
@@ -56,8 +48,8 @@ def _render(model: Model, title: str, start: str) -> Iterable[str]:
         title=title or f"TCP conformance: {', '.join(labels[:4])}{' ...' if len(labels) > 4 else ''}",
         script=Markup(script),  # noqa: S704 - ours, and looked at above
         style=Markup(style),  # noqa: S704 - ours
-        script_hash=_hash(script),
-        style_hash=_hash(style),
+        script_hash=digest(script),
+        style_hash=digest(style),
         index=pack(model.index() | {"start": start}),
         chunks=model.chunks,
         runs=model.table(),
@@ -67,5 +59,19 @@ def _render(model: Model, title: str, start: str) -> Iterable[str]:
     )
 
 
-def _hash(text: str) -> str:
+def digest(text: str) -> str:
+    """What the policy of a page says of a script or style that it has itself."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def save(parts: Iterable[str], output: Path) -> None:
+    """Write a page: the file is whole or not there. Raises OSError."""
+    part = output.with_name(output.name + ".part")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(parts)
+        part.replace(output)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -52,7 +52,7 @@ const stepTable = (result) => h("div", { class: "scroll" }, h("table", { class: 
   }))));
 
 const evidence = (result) => result.states.length ? h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["step", "state", "evidence", "possible", "the target's own word"].map((name) => h("th", { scope: "col" }, name)))),
-  h("tbody", {}, result.states.map((state) => h("tr", {}, h("td", { class: "number" }, String(state.step + 1)), h("td", {}, h("strong", {}, `${state.connection && state.connection !== "main" ? `${state.connection}: ` : ""}${state.state}`)),
+  h("tbody", {}, result.states.map((state) => h("tr", { class: missed(state) ? "failing" : null }, h("td", { class: "number" }, String(state.step + 1)), h("td", {}, h("strong", {}, `${missed(state) ? "✗ not " : ""}${state.connection && state.connection !== "main" ? `${state.connection}: ` : ""}${state.state}`)),
     h("td", {}, state.evidence), h("td", {}, (state.possible || []).join(", ")), h("td", {}, state.oracle || "not asked")))))) : h("p", { class: "small" }, "No state was named.");
 
 const fileName = (id) => `${id.replace(/[^A-Za-z0-9._=,[\]+-]/g, "_")}.pcapng`;
@@ -64,13 +64,15 @@ const resultSection = (run, variation, result) => {
   const raw = h("pre", {});
   const copy = h("pre", {});
   const filled = (target, make) => ({ toggle: (event) => { if (event.target.open && !target.textContent) target.textContent = make(); } });
+  const again = [h("h4", {}, "Run it again"), copyable(result.rerun || `conformance run ${quoted(`${result.file}::${variation.rest}`)} --target=${quoted(String(header.target.name))}`)];
+  const chosen = Object.keys(result.observations).length ? [h("h4", {}, "Which way it chose"), pairs(Object.entries(result.observations))] : null;
+  if (header.brief) return h("section", { class: "card" }, title, findingBox(result), chosen, again,
+    h("p", { class: "small" }, "This run is kept without its traces: run the case again to see ladder, steps and evidence."));
   return h("section", { class: "card" }, title, findingBox(result),
     h("h4", {}, "Ladder"), ladderPlace(result),
     h("details", { on: filled(copy, () => ladderText(result)) }, h("summary", {}, "The ladder as text"), copy),
     h("h4", {}, "Steps"), stepTable(result),
-    h("h4", {}, "States, and what they were told from"), evidence(result),
-    Object.keys(result.observations).length ? [h("h4", {}, "Which way it chose"), pairs(Object.entries(result.observations))] : null,
-    h("h4", {}, "Run it again"), copyable(result.rerun || `conformance run '${result.file}::${variation.rest}'`),
+    h("h4", {}, "States, and what they were told from"), evidence(result), chosen, again,
     h("h4", {}, "Capture"), hasFrames(result)
       ? h("p", {}, h("button", { type: "button", class: "capture", on: { click: () => download(fileName(result.id), "application/x-pcapng", capture(result, header.tool)) } }, "Download the capture (pcapng)"))
       : h("p", { class: "small" }, "No frames were recorded: a run records those of what it does not pass, and with --capture all every one."),

@@ -113,6 +113,7 @@ const link = (view, name, extra) => {
 };
 const caseLink = (variation, run, extra) => link("case", variation.id, { run, ...extra });
 
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`; // one word for a shell
 const copyable = (text) => {
   const code = h("code", { class: "copy" }, text);
   const button = h("button", { type: "button", on: { click: async () => {

@@ -54,6 +54,9 @@ const wrapped = (text, most) => {
 const seconds = (nanos) => `${nanos < 0 ? "-" : "+"}${(Math.abs(nanos) / 1e9).toFixed(6)}`;
 
 // What the ladder shows, top to bottom: steps, frames, notes, states, and the expectation beside what came.
+// A state that the replies rule out: what they leave, in words.
+const missed = (state) => state.possible.length && !state.possible.includes(state.state) ? state.possible.join(" or ") : "";
+
 const rungs = (result) => {
   const rows = [];
   const finding = result.finding;
@@ -64,7 +67,8 @@ const rungs = (result) => {
   for (const state of result.states) named.set(state.step, [...(named.get(state.step) || []), state]);
   const own = result.steps.findIndex((step) => step.file === result.file);
   let started = !result.start;
-  let current = null, told = false;
+  const busy = new Set(result.trace.map((event) => event.step));
+  let current = null, latest = -1, told = false;
   const head = (step) => {
     if (!started && own >= 0 && step >= own) {
       rows.push({ kind: "state", text: `starts in ${result.start}` });
@@ -75,14 +79,16 @@ const rungs = (result) => {
   const states = (step) => {
     for (const state of named.get(step) || []) {
       const where = several && state.connection ? `${state.connection}: ` : "";
-      rows.push({ kind: "state", text: `${where}${state.state}`, title: state.evidence });
+      const other = missed(state);
+      rows.push({ kind: "state", failing: Boolean(other), text: `${where}${other ? `✗ ${other}, not ` : ""}${state.state}`, title: state.evidence });
     }
     named.delete(step);
   };
   const expectation = () => {
     if (told || !finding || !(finding.expected || finding.seen)) return;
     told = true;
-    if (finding.expected) rows.push({ kind: "expected", text: finding.expected, marks: marksOf(finding.expected, finding.differences, "expected") });
+    const line = result.steps[failing]?.text.startsWith("expect") || !result.steps[failing];
+    if (finding.expected) rows.push({ kind: line ? "expected" : "note", expected: !line, text: line ? finding.expected : `expected: ${finding.expected}`, marks: marksOf(finding.expected, finding.differences, "expected") });
   };
   const leave = () => {
     if (current === null) return;
@@ -96,7 +102,9 @@ const rungs = (result) => {
   for (const event of result.trace) {
     if (event.step !== current) {
       leave();
+      for (let between = latest + 1; between < event.step; between += 1) if (!busy.has(between)) head(between);
       current = event.step;
+      latest = Math.max(latest, current);
       if (event.step >= 0) head(event.step);
     }
     const here = failing !== null && event.step === failing;
@@ -145,9 +153,10 @@ const ladder = (result, width) => {
     }
     if (row.kind === "state") {
       const size = (row.text.length + 2) * CHAR;
-      const x = Math.min(right - 8, width - size - 2);
-      group.append(s("rect", { x, y: y - 11, width: size, height: 17, rx: 8, class: "state" }),
-        s("text", { x: x + CHAR, y: y + 1.5, class: "state" }, row.text, row.title ? s("title", {}, row.title) : null));
+      const x = Math.max(2, Math.min(right - 8, width - size - 2));
+      const look = row.failing ? "state failing" : "state";
+      group.append(s("rect", { x, y: y - 11, width: size, height: 17, rx: 8, class: look }),
+        s("text", { x: x + CHAR, y: y + 1.5, class: look }, row.text, row.title ? s("title", {}, row.title) : null));
       y += 22;
       continue;
     }
@@ -155,7 +164,7 @@ const ladder = (result, width) => {
     const lead = row.time && narrow ? `${row.time} ` : "";
     if (row.kind === "note") {
       for (const [line] of wrapped(lead + row.text, most + 2)) {
-        group.append(text(left + 12, y, line, { class: row.failing ? "note failing" : "note" }));
+        group.append(text(left + 12, y, line, { class: row.failing ? "note failing" : row.expected ? "note expected" : "note" }));
         y += LINE;
       }
       group.append(s("circle", { cx: right, cy: y - LINE - 4, r: 3, class: "dot" }));

@@ -19,20 +19,23 @@ const bar = ({ counts, all }) => {
     parts.map((one) => h("span", { class: STATUSES[one][2], "width%": (100 * counts[one]) / all })));
 };
 
+const tallyCells = (run, found, filters) => [
+  h("td", { class: "bar-cell" }, bar(found)),
+  h("td", { class: "number every" }, String(found.all)), h("td", { class: "number" }, String(found.decided)),
+  COLUMNS.map(([status]) => {
+    const count = found.counts[status] + (status === "-" ? found.counts.x : 0);
+    const title = status === "-" ? `${found.counts.x} of them can't be seen from outside` : null;
+    return h("td", { class: count ? `number ${status === "-" ? "" : STATUSES[status][2]}` : "number zero" },
+      count ? h("a", { href: link("matrix", "", { run, status, ...filters }), title }, String(count)) : "0");
+  })];
+const tallyHead = (name) => h("thead", {}, h("tr", {}, h("th", { scope: "col" }, name), h("th", { scope: "col" }, h("span", { class: "unseen" }, "shares")),
+  h("th", { scope: "col", class: "number every" }, "all"), h("th", { scope: "col", class: "number" }, "decided"),
+  COLUMNS.map(([status, word]) => h("th", { scope: "col", class: "number", title: word }, STATUSES[status][0], h("span", { class: "word" }, ` ${word}`)))));
+const tallyLegend = () => h("p", { class: "small narrow" }, COLUMNS.map(([status, word]) => `${STATUSES[status][0]} ${word}`).join(", "));
+
 const tallyRow = (run, name, filters, wanted, kind) => {
   const found = tally(run, wanted);
-  if (!found.all) return null;
-  const cell = (status, count) => h("td", { class: count ? `number ${STATUSES[status][2]}` : "number zero" },
-    count ? h("a", { href: link("matrix", "", { run, status, ...filters }) }, String(count)) : "0");
-  return h("tr", { class: kind },
-    h("th", { scope: "row" }, h("a", { href: link("matrix", "", { run, ...filters }) }, name)),
-    h("td", { class: "bar-cell" }, bar(found)),
-    h("td", { class: "number" }, String(found.all)), h("td", { class: "number" }, String(found.decided)),
-    COLUMNS.map(([status]) => status === "-"
-      ? h("td", { class: "number" }, found.counts["-"] + found.counts.x
-        ? h("a", { href: link("matrix", "", { run, status: "-", ...filters }), title: `${found.counts.x} of them can't be seen from outside` },
-          String(found.counts["-"] + found.counts.x)) : "0")
-      : cell(status, found.counts[status])));
+  return found.all ? h("tr", { class: kind }, h("th", { scope: "row" }, h("a", { href: link("matrix", "", { run, ...filters }) }, name)), tallyCells(run, found, filters)) : null;
 };
 
 const verdictLine = (number) => {
@@ -46,14 +49,13 @@ const verdictLine = (number) => {
 
 const runCard = (number) => {
   const run = data.runs[number];
-  const levels = [...new Set([...data.levels, ""])];
   const rfcs = [...new Set(data.requirements.map((one) => one.rfc))].filter((rfc) => rfc)
     .map((rfc) => [rfc, tally(number, (one) => one.rfc === rfc)]).filter(([, found]) => found.decided + found.counts.U + found.counts.O);
   const must = tally(number, (one) => one.level.startsWith("MUST"));
   const rows = data.levels.map((level) => tallyRow(number, level, { level }, (one) => one.level === level, "grade"));
   for (const [rfc] of rfcs) {
     rows.push(tallyRow(number, `RFC ${rfc}`, { rfc }, (one) => one.rfc === rfc, "rfc"));
-    for (const level of levels.filter(Boolean))
+    for (const level of data.levels)
       rows.push(tallyRow(number, level, { rfc, level }, (one) => one.rfc === rfc && one.level === level, "sub"));
   }
   return h("section", { class: "card", id: `run-${number}` },
@@ -62,26 +64,38 @@ const runCard = (number) => {
       ` MUST and MUST NOT that were decided are met; ${must.counts.F} failed, ${must.all - must.decided} of ${must.all} were not decided or not covered.`),
     verdictLine(number),
     run.problems.map((problem) => h("p", { class: "problem" }, `Not the whole story: ${problem}`)),
-    h("div", { class: "scroll" }, h("table", { class: "tally" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "requirements"), h("th", { scope: "col" }, h("span", { class: "unseen" }, "shares")),
-        ["all", "decided", ...COLUMNS.map(([status, name]) => `${STATUSES[status][0]} ${name}`)].map((name) => h("th", { scope: "col", class: "number" }, name)))),
-      h("tbody", {}, rows))),
+    tallyLegend(), h("div", { class: "scroll" }, h("table", { class: "tally" }, tallyHead("requirements"), h("tbody", {}, rows))),
     h("p", { class: "small" }, `started ${run.header.started} · ${run.source}`));
 };
 
+// RFC and level x runs: met of decided, and what failed.
+const sideBySide = () => {
+  const runs = data.runs.map((_, number) => number);
+  const row = (name, filters, wanted, kind) => {
+    const found = runs.map((run) => tally(run, wanted));
+    if (!found.some((one) => one.decided)) return null;
+    return h("tr", { class: kind }, h("th", { scope: "row" }, h("a", { href: link("matrix", "", filters) }, name)), found.map((one, run) => h("td", { class: "number" },
+      one.decided ? h("a", { href: link("matrix", "", { run, ...filters }), title: `${one.counts.M} met of ${one.decided} that were decided, ${one.all - one.decided} not decided or not covered` }, `${one.counts.M} / ${one.decided}`) : "·",
+      one.counts.D ? [" ", h("a", { class: "deviation", href: link("matrix", "", { run, status: "D", ...filters }), "aria-label": `${one.counts.D} deviating` }, `△${one.counts.D}`)] : null,
+      one.counts.F ? [" ", h("a", { class: "fail", href: link("matrix", "", { run, status: "F", ...filters }), "aria-label": `${one.counts.F} failed` }, `✗${one.counts.F}`)] : null)));
+  };
+  const rows = data.levels.map((level) => row(level, { level }, (one) => one.level === level, "grade"));
+  for (const rfc of [...new Set(data.requirements.map((one) => one.rfc))].filter(Boolean)) {
+    rows.push(row(`RFC ${rfc}`, { rfc }, (one) => one.rfc === rfc, "rfc"));
+    for (const level of data.levels) rows.push(row(level, { rfc, level }, (one) => one.rfc === rfc && one.level === level, "sub"));
+  }
+  return [h("h3", {}, "By RFC and level"), h("p", { class: "small" }, "Met / decided, △ deviating, ✗ failed."),
+    h("div", { class: "scroll" }, h("table", { class: "tally beside" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "requirements"),
+      data.runs.map((run, number) => h("th", { scope: "col", class: "number" }, h("a", { href: link("run", String(number)) }, run.label))))), h("tbody", {}, rows)))];
+};
+
 const overview = () => {
-  const several = data.runs.length > 1, many = data.runs.length > 3;
-  return [h("h2", {}, "How conformant?"), several ? h("div", { class: "scroll" }, h("table", { class: "tally" },
-    h("thead", {}, h("tr", {}, ["run", "", "MUST met / decided", "SHOULD met / decided", "BEHAVIOUR met / decided", "failed"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, data.runs.map((run, number) => {
-      const of = (word) => tally(number, (one) => one.level.startsWith(word));
-      const cell = (found) => h("td", { class: "number" }, `${found.counts.M} / ${found.decided}`);
-      const all = tally(number, () => true);
-      return h("tr", {}, h("th", { scope: "row" }, h("a", { href: link("run", String(number)) }, run.label)), h("td", { class: "bar-cell" }, bar(all)),
-        ["MUST", "SHOULD", "BEHAVIOUR"].map((word) => cell(of(word))),
-        h("td", { class: "number" }, h("a", { href: link("matrix", "", { run: number, status: "F" }) }, `✗ ${all.counts.F}`)));
-    })))) : null,
-  many ? h("p", {}, "A run's name opens its own table.") : data.runs.map((run, number) => runCard(number))];
+  const several = data.runs.length > 1;
+  return [h("h2", {}, "How conformant?"), several ? [tallyLegend(), h("div", { class: "scroll" }, h("table", { class: "tally runs" }, tallyHead("all requirements"),
+    h("tbody", {}, data.runs.map((run, number) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: link("run", String(number)) }, run.label)), tallyCells(number, tally(number, () => true), {}))))))] : null,
+  several ? data.runs.map((run) => run.problems.map((problem) => h("p", { class: "problem" }, `${run.label} is not the whole story: ${problem}`))) : null,
+  several ? sideBySide() : null,
+  data.runs.length > 3 ? h("p", {}, "A run's name opens its own table.") : data.runs.map((run, number) => runCard(number))];
 };
 
 const runPage = () => {
