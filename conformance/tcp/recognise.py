@@ -46,7 +46,7 @@ def is_window_probe(segment: Segment, tcb: TCB) -> bool:
         return False
     if len(segment.payload) == 1:
         return segment.seq in (tcb.snd_una, tcb.snd_nxt)
-    return not segment.payload and segment.seq in (add(tcb.snd_una, -1), tcb.snd_una)
+    return not segment.payload and segment.seq == add(tcb.snd_una, -1)  # at SND.UNA nobody would answer it
 
 
 def is_keep_alive(segment: Segment, tcb: TCB) -> bool:
