@@ -216,7 +216,8 @@ class TCB:
             return
         options = {str(option[0]): option for option in _offered(segment.options)}
         if flags & ACK:
-            if self.target_only_syn and not self.synchronized and segment.ack == self.snd_nxt:
+            acceptable = range(1, distance(self.iss, self.snd_nxt) + 1)  # a SYN may carry text that is not taken
+            if self.target_only_syn and not self.synchronized and distance(self.iss, segment.ack) in acceptable:
                 self._bind(segment.seq, options, segment)
                 self.una_before, self.una_time = self.snd_una, segment.time
                 self.snd_una = segment.ack

@@ -37,6 +37,8 @@ class Mutation:
     last: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
     """Tester port -> seq and ack of the target's latest segment: to know what says nothing new."""
     shifted: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
+    ahead: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    """Tester port -> the numbers of the text that came too early: it does not come again."""
 
     def applies(self, segment: Segment, copy: bool) -> bool:
         """Is this one of the segments to alter?"""
@@ -65,6 +67,9 @@ class Mutation:
         self.stamps = self.stamps or find(segment.options, "ts")
         wanted = self.armed and self.applies(segment, before is not None)
         self.last[segment.dport] = (segment.end, segment.ack)
+        begin, size = self.ahead.get(segment.dport, (0, 0))
+        if segment.payload and (segment.seq - begin) & 0xFFFFFFFF < size:
+            return []
         if not wanted:
             return [(segment, 0.0)]
         if self.skip:
@@ -92,6 +97,7 @@ class Mutation:
             elif what == "extra" and s.payload:
                 size = len(s.payload)
                 begin = (s.seq - self.iss - 1) & 0xFFFFFFFF
+                self.ahead[s.dport] = ((s.seq + size) & 0xFFFFFFFF, value * size)
                 more = [
                     dataclasses.replace(s, seq=(s.seq + at) & 0xFFFFFFFF, payload=octets(begin + at, size))
                     for at in range(size, (value + 1) * size, size)
