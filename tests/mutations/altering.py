@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance.targets.base import Endpoints, Outcome
+from conformance.tcp import ip_options
 from conformance.tcp.options import find
 from conformance.tcp.pattern import octets
 from conformance.tcp.segment import ACK, FIN, FLAG_BITS, RST, SYN, Segment
@@ -126,6 +127,8 @@ class Mutation:
                 s.payload = _text(s.payload, value)
             elif what == "option":
                 s.options, s.doff = _options(s.options, value), 0
+            elif what == "ipopt":
+                s.ip_options = ip_options.encode(value, b"\0" * 4)
             elif what == "sum":
                 s.checksum_ok = False
         if "option" in a or "sack" in a:
