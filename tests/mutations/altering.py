@@ -254,11 +254,16 @@ class AlteringWire:
             segment.time = frame.time
             mutation.last_ack = segment.end
             for altered, delay in mutation.of(segment):
-                new = frame if altered is segment else Frame(altered.time + round(delay * 1e9), back.encode(altered))
+                way = self._from_elsewhere(back) if "from" in mutation.alter and mutation.armed else back
+                new = frame if altered is segment else Frame(altered.time + round(delay * 1e9), way.encode(altered))
                 if delay:
                     asyncio.get_running_loop().call_later(delay, self._put, new, inbox)
                 else:
                     self._put(new, inbox)
+
+    def _from_elsewhere(self, back: Encoder) -> Encoder:
+        other = back.source[:-1] + bytes((back.source[-1] ^ 1,))
+        return Encoder(other, back.target, self._inner.target_mac, self._inner.tester_mac)
 
     @staticmethod
     def _put(frame: Frame, inbox: Inbox) -> None:
