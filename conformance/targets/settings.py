@@ -43,7 +43,10 @@ SYSCTLS: Mapping[str, Sysctl] = {
 
 
 def to_sysctls(settings: Mapping[str, str]) -> dict[str, str]:
-    """The sysctls, by their full names, that give the own kernel these settings. Raises KeyError for a setting or a word that is none."""
+    """The sysctls, by their full names, that give the own kernel these settings.
+
+    Raises KeyError for a setting or a word that is none.
+    """
     found = {}
     for setting, value in settings.items():
         if setting == "timers":
