@@ -8,8 +8,9 @@ from functools import cached_property
 
 from conformance.cases.model import Case, StateIs, Variation
 from conformance.catalogue import Catalogue, Requirement
+from conformance.catalogue.decided import quick
 
-TIERS = ("default", "long", "all")
+TIERS = ("default", "quick", "long", "all")
 
 
 def requirements_of(case: Case, catalogue: Catalogue) -> list[Requirement]:
@@ -103,7 +104,10 @@ class Selection:
     def takes(self, variation: Variation) -> bool:
         """True for a variation that was asked for."""
         case = variation.case
-        if self.tier not in {"all", case.needs.tier}:
+        if self.tier == "quick":
+            if variation.id not in quick():
+                return False
+        elif self.tier not in {"all", case.needs.tier}:
             return False
         if self._wanted is not None and self._wanted.isdisjoint(case.requirements):
             return False

@@ -35,6 +35,7 @@ SETTINGS = {
     "tw-reuse": ("off", "on"),
     "timers": ("fine", "coarse"),  # coarse: they tick in tenths of seconds
     "mtu-probing": ("off", "on"),
+    "source-route": ("off", "on"),
     "retries2": None,
     "syn-retries": None,
     "synack-retries": None,

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 DECIDED = Path(__file__).with_name("decided.json")
+QUICK = Path(__file__).with_name("quick.json")
+"""Ids of the variations that decide most requirements for the time; `python -m mutations.decided` makes it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,12 @@ class Triple:
     """How many further requirements a failure of this step names: 0 when it breaks just this one."""
     variations: tuple[str, ...] = ()
     """The variations (`[ip=v4,...]`) in which the step is about the requirement; empty for all."""
+
+
+@cache
+def quick(path: Path = QUICK) -> frozenset[str]:
+    """The variations of the quick tier."""
+    return frozenset(json.loads(path.read_text(encoding="utf-8")))
 
 
 @cache

@@ -49,7 +49,9 @@ def choosing(function: Callable[..., Any]) -> Callable[..., Any]:
 def selecting(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose among cases."""
     tier = click.option(
-        "--tier", type=click.Choice(["default", "long", "all"]), help="Cases of at most 135 s, longer ones, or all."
+        "--tier",
+        type=click.Choice(["default", "quick", "long", "all"]),
+        help="Cases of at most 135 s, those of --quick, longer ones, or all.",
     )
     return tier(choosing(function))
 

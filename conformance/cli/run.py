@@ -28,6 +28,7 @@ from conformance.targets.asked import OPTIONS
 )
 @click.option("--strict", is_flag=True, help="A SHOULD that is not met fails, too.")
 @selecting
+@click.option("--quick", is_flag=True, help="What decides most requirements in seconds: --tier quick.")
 @click.option("--shard", metavar="I/N", help="Only the I-th of N parts of what is selected; see conformance merge.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="What one variation may take; 0 for no limit.")
 @click.option("--no-oracle", is_flag=True, help="Never compare a state with what the target says of itself.")
@@ -40,6 +41,8 @@ def run(paths: tuple[str, ...], **asked: Any) -> None:
 
     PATHS are folders, files, or single variations as failures name them: 'cases/open/x.yaml::[ip=v4]'.
     """
+    if asked.pop("quick"):
+        asked["tier"] = "quick"
     if asked["shard"] is not None:
         from conformance.selection import shard_of
 

@@ -211,6 +211,7 @@ class Run:
                 self.trace.append(Event(time_ns, "seen", "main", len(self.steps) - 1, data))
                 continue
             segment.time = time_ns
+            segment.foreign = self.pair.target not in (data[26:30], data[22:38])
             queue = self.queues.get((segment.dport, segment.sport))
             name = "main" if queue is not None else "?"
             if len(self.scope.conns) > 1:

@@ -6,7 +6,7 @@ import socket
 from functools import lru_cache
 
 from conformance.engine.scope import Conn, HarnessError, Scope, number
-from conformance.tcp import pattern
+from conformance.tcp import ip_options, pattern
 from conformance.tcp.expression import Range
 from conformance.tcp.notation import (
     Field,
@@ -170,6 +170,10 @@ def _unusual(segment: Segment, said: dict[str, object], scope: Scope, conn: Conn
             segment.tos = segment.tos & ~3 | _ECN[str(value)]
         elif key == "df":
             segment.df = value == "1"
+        elif key == "ipopt":
+            if conn.pair.version == 6:
+                raise HarnessError("IPv6 has no options of the IP header: say needs: {ip: v4}")
+            segment.ip_options = ip_options.encode(str(value), conn.pair.tester)
 
 
 def encoder_of(line: SegmentLine, conn: Conn, tester_mac: bytes, target_mac: bytes) -> Encoder:

@@ -8,7 +8,7 @@ from conformance.cases.model import Expect
 from conformance.engine.craft import payload_octets
 from conformance.engine.result import Difference
 from conformance.engine.scope import Conn, HarnessError, Scope, matches, number
-from conformance.tcp import recognise
+from conformance.tcp import ip_options, recognise
 from conformance.tcp.expression import Anything, Number, Range, Value, Variable
 from conformance.tcp.notation import Field, Kind, OptionItem, OptionList, Positions, Retransmission, SegmentLine, Stream
 from conformance.tcp.options import Option, find
@@ -108,6 +108,10 @@ def _fields(said: dict[str, Value | str], segment: Segment, scope: Scope, conn: 
                 found.append(Difference("ecn", str(value), seen_ecn))
         elif key == "df" and segment.df != (value == "1"):
             found.append(Difference("df", str(value), str(int(segment.df))))
+        elif key == "ipopt":
+            seen_names = ip_options.names(segment.ip_options) or ("none",)
+            if value not in seen_names:
+                found.append(Difference("ipopt", str(value), ",".join(seen_names)))
 
 
 def _options(said: OptionList, segment: Segment, scope: Scope, conn: Conn, found: list[Difference]) -> None:

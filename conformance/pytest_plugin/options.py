@@ -52,7 +52,7 @@ def add(parser: pytest.Parser) -> None:
             "choices": ("failed", "all"),
             "help": "which cases leave a pcapng file in the report (default: failed)",
         },
-        "tier": {"default": "default", "metavar": "TIER", "help": "default, long or all"},
+        "tier": {"default": "default", "metavar": "TIER", "help": "default, quick, long or all"},
         "shard": {"metavar": "I/N", "help": "only the I-th of N parts of what is selected; see conformance merge"},
     }.items():
         group.addoption(f"--{name}", dest=f"conformance_{name}", **values)  # type: ignore[arg-type]
@@ -178,7 +178,7 @@ def deadline(config: pytest.Config) -> float | None:
     said = getattr(config.option, "timeout", None) or os.environ.get("PYTEST_TIMEOUT")
     if said is not None:
         return float(said) or None
-    return DEADLINE if config.option.conformance_tier == "default" else None
+    return DEADLINE if config.option.conformance_tier in ("default", "quick") else None
 
 
 def said(config: pytest.Config) -> dict[str, object]:

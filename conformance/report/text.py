@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from conformance.engine.result import Event, Result
+from conformance.tcp import ip_options
 from conformance.tcp.expression import Number
 from conformance.tcp.notation import ICMP_TYPES, Field, Icmp, Octets
 from conformance.tcp.options import Option, encode
@@ -101,6 +102,7 @@ def segment_text(segment: Segment, side: Side, numbers: Numbers) -> str:
         words.append("sum=bad")
     if segment.tos:
         words.append(f"tos={segment.tos}")
+    words += [f"ipopt={name}" for name in ip_options.names(segment.ip_options)[:1] if name in ip_options.KINDS]
     if side == "tester" and segment.ttl != 64:
         words.append(f"ttl={segment.ttl}")
     if options:

@@ -199,7 +199,11 @@ def _set_up(asked: dict[str, dict[str, str]], descriptors: list[int]) -> dict[st
         "quickack": quickack,
         "offloads": offloads,
         "sysctls_set": chosen,
-        "sysctls": {f"net.ipv4.{path.name}": _read(path) for path in sorted(_SYSCTLS.glob("net/ipv4/tcp_*"))},
+        "sysctls": {
+            ".".join(path.relative_to(_SYSCTLS).parts): _read(path)
+            for pattern in ("net/ipv4/conf/all/accept_source_route", "net/ipv4/tcp_*")
+            for path in sorted(_SYSCTLS.glob(pattern))
+        },
     }
 
 

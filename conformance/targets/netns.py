@@ -65,6 +65,8 @@ DEFAULT_SYSCTLS = {
     "net.ipv4.tcp_wmem": "4096 16384 4194304",
     "net.ipv4.ip_forward": "0",
     "net.ipv6.conf.all.forwarding": "0",
+    "net.ipv4.conf.all.accept_source_route": "0",
+    "net.ipv4.conf.v0.accept_source_route": "1",
     "net.ipv4.conf.all.rp_filter": "0",
     "net.ipv4.conf.v0.rp_filter": "0",
 }

@@ -32,6 +32,7 @@ SYSCTLS: Mapping[str, Sysctl] = {
     "abort-on-overflow": Sysctl("tcp_abort_on_overflow", _SWITCH),
     "tw-reuse": Sysctl("tcp_tw_reuse", _SWITCH, {"2": "off"}),  # 2: on loopback only, where no case runs
     "mtu-probing": Sysctl("tcp_mtu_probing", _SWITCH, {"2": "on"}),  # 2: from the first segment on
+    "source-route": Sysctl("conf.all.accept_source_route", _SWITCH),
     "retries2": Sysctl("tcp_retries2"),
     "syn-retries": Sysctl("tcp_syn_retries"),
     "synack-retries": Sysctl("tcp_synack_retries"),
@@ -42,13 +43,16 @@ SYSCTLS: Mapping[str, Sysctl] = {
 
 
 def to_sysctls(settings: Mapping[str, str]) -> dict[str, str]:
-    """The sysctls that give the own kernel these settings. Raises KeyError for a setting or a word that is none."""
+    """The sysctls, by their full names, that give the own kernel these settings.
+
+    Raises KeyError for a setting or a word that is none.
+    """
     found = {}
     for setting, value in settings.items():
         if setting == "timers":
             continue  # they are as they are
         sysctl = SYSCTLS[setting]
-        found[sysctl.name] = sysctl.words[value] if sysctl.words else str(int(value) * sysctl.scale)
+        found[f"net.ipv4.{sysctl.name}"] = sysctl.words[value] if sysctl.words else str(int(value) * sysctl.scale)
     return found
 
 

@@ -22,6 +22,8 @@ class Violation(NamedTuple):
 
 
 INVARIANTS = {
+    "address-of-open": "RFC9293-MUST-43",
+    "address": "RFC9293-MUST-45",
     "checksum": "RFC9293-MUST-2",
     "data-offset": "RFC9293-3.1-DOFFSET",
     "reserved": "RFC9293-3.1-RESERVED-SEND",
@@ -136,6 +138,9 @@ class Watch:
 
         To be asked before the TCB is told of the segment. Nothing is learned here: `seen` does that.
         """
+        if segment.foreign:
+            opens = segment.flags & (SYN | ACK) == SYN
+            return _broken("address-of-open" if opens else "address", "it comes from another address")
         if not segment.checksum_ok:
             return _broken("checksum", "its checksum is wrong")
         if segment.doff < 5:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from conformance.tcp.expression import RFC_VARIABLES, Expr, NotationError, Token, Tokens, Value, parse_expr, parse_value
+from conformance.tcp.ip_options import KINDS as IP_OPTIONS
 from conformance.tcp.lines import (
     Field,
     Icmp,
@@ -54,6 +55,7 @@ WORD_FIELDS = {
     "sum": ("bad", "good"),
     "ecn": ("ce", "ect0", "ect1", "not"),
     "df": ("0", "1"),
+    "ipopt": ("none", *IP_OPTIONS),
     "from": ("target", "broadcast", "multicast", "unspecified", "loopback"),
     "to": ("broadcast", "multicast"),
 }

@@ -42,6 +42,9 @@ class Segment:
     df: bool = True
     flow: int = 0
     time: int = 0
+    ip_options: bytes = b""
+    foreign: bool = False
+    """It came from another address than the one that was spoken to."""
     length: int = field(init=False, compare=False, repr=False)
     """SEG.LEN: octets of text, SYN and FIN counted (RFC 9293 section 3.3.1); of the segment as it was made."""
 

@@ -216,7 +216,7 @@ class TCB:
             return
         options = {str(option[0]): option for option in _offered(segment.options)}
         if flags & ACK:
-            if self.target_only_syn and not self.synchronized and segment.ack == self.snd_nxt:
+            if self.target_only_syn and not self.synchronized and self._answers_syn(segment.ack):
                 self._bind(segment.seq, options, segment)
                 self.una_before, self.una_time = self.snd_una, segment.time
                 self.snd_una = segment.ack
@@ -235,6 +235,10 @@ class TCB:
         self._lead = len(segment.payload)
         self._offer(options)
         self.snd_wnd = self.max_wnd = segment.win
+
+    def _answers_syn(self, ack: int) -> bool:
+        """True for an acknowledgement of the target's SYN, with all, a part or nothing of the text that it carried."""
+        return self.iss is not None and 0 < distance(self.iss, ack) <= distance(self.iss, self.snd_nxt)
 
     def _offer(self, options: dict[str, tuple[object, ...]]) -> None:
         self.syn_options = options

@@ -94,8 +94,8 @@ class Encoder:
         data = self.tcp(segment)
         head = self._head
         if self.version == 4:
-            length = IP4_HEADER + len(data)
-            if segment.ttl == 64 and segment.tos == 0 and segment.ident == 0 and segment.df:
+            length = IP4_HEADER + len(segment.ip_options) + len(data)
+            if segment.ttl == 64 and segment.tos == 0 and segment.ident == 0 and segment.df and not segment.ip_options:
                 total = (self._ip_sum + length) % 0xFFFF
                 total = 0xFFFF - total if total else 0
                 return b"%b%b%b%b%b%b" % (
@@ -106,7 +106,8 @@ class Encoder:
                     self._addresses,
                     data,
                 )
-            ip = bytearray(head[ETHERNET:34])
+            ip = bytearray(head[ETHERNET:34] + segment.ip_options)
+            ip[0] = 0x40 | len(ip) // 4
             ip[1], ip[8] = segment.tos & 0xFF, segment.ttl & 0xFF
             struct.pack_into("!HHH", ip, 2, length & 0xFFFF, segment.ident & 0xFFFF, 0x4000 if segment.df else 0)
             ip[10:12] = b"\0\0"
@@ -127,7 +128,8 @@ class Encoder:
         frame = self.encode(segment)
         ether, rest = frame[:ETHERNET], frame[ETHERNET:]
         if self.version == 4:
-            packet = IP(rest[:IP4_HEADER]) / Raw(rest[IP4_HEADER:])
+            header = IP4_HEADER + len(segment.ip_options)
+            packet = IP(rest[:header]) / Raw(rest[header:])
             packet.flags, packet.id, packet.chksum, packet.len = 0, segment.ident or 1, None, None
             return [ether + bytes(part) for part in fragment(packet, fragsize=size)]
         packet = IPv6(rest[:IP6_HEADER])
@@ -306,6 +308,7 @@ def _decode4(frame: bytes) -> Segment | IcmpMessage | None:
     if segment is not None:
         segment.tos, segment.ttl, segment.df = frame[15], frame[22], flags & 0x40 != 0
         segment.ident = (frame[18] << 8) + frame[19]
+        segment.ip_options = frame[ETHERNET + IP4_HEADER : ETHERNET + header]
     return segment
 
 

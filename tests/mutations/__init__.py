@@ -27,10 +27,10 @@ fires on the altered reply, wherever in the case it is seen; a `step` then only 
             {copies: drop}      only repeats never come          {gap: f}         repeats come f times as fast
             {late: s}           it comes s seconds later
             {text: corrupt} {text: drop} {text: n} {text: "+n"}  spoil an octet, leave the text out, cut it, lengthen it
-            {say: abc}          it has this text                {extra: n}     n further segments of text follow it
+            {say: abc}          it has this text                {extra: n}     n further segments of text follow
             {option: {remove: ts}} {option: {set: [mss, 9999]}}  options
             {reply: FLAGS}      to every segment of the tester comes one more answer, made of its own numbers
-            {sum: bad} {reserved: n} {tos: n} {shrink: n}  the window smaller by n
+            {sum: bad} {reserved: n} {tos: n} {ipopt: none} {from: other} {shrink: n}  the window smaller by n
             {ts: {val: n, ecr: n}} {sack: reverse} {sack: wide} {sack: first} {sack: inside-out}  within these options
             {call: {verb: recv, error: ECONNRESET}} {call: {verb: recv, value: "abc"}} {call: {verb: recv, value: eof}}
                                 the agent's outcome is another one

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance.targets.base import Endpoints, Outcome
+from conformance.tcp import ip_options
 from conformance.tcp.options import find
 from conformance.tcp.pattern import octets
 from conformance.tcp.segment import ACK, FIN, FLAG_BITS, RST, SYN, Segment
@@ -37,6 +38,8 @@ class Mutation:
     last: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
     """Tester port -> seq and ack of the target's latest segment: to know what says nothing new."""
     shifted: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
+    ahead: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    """Tester port -> the numbers of the text that came too early: it does not come again."""
 
     def applies(self, segment: Segment, copy: bool) -> bool:
         """Is this one of the segments to alter?"""
@@ -65,6 +68,9 @@ class Mutation:
         self.stamps = self.stamps or find(segment.options, "ts")
         wanted = self.armed and self.applies(segment, before is not None)
         self.last[segment.dport] = (segment.end, segment.ack)
+        begin, size = self.ahead.get(segment.dport, (0, 0))
+        if segment.payload and (segment.seq - begin) & 0xFFFFFFFF < size:
+            return []
         if not wanted:
             return [(segment, 0.0)]
         if self.skip:
@@ -92,6 +98,7 @@ class Mutation:
             elif what == "extra" and s.payload:
                 size = len(s.payload)
                 begin = (s.seq - self.iss - 1) & 0xFFFFFFFF
+                self.ahead[s.dport] = ((s.seq + size) & 0xFFFFFFFF, value * size)
                 more = [
                     dataclasses.replace(s, seq=(s.seq + at) & 0xFFFFFFFF, payload=octets(begin + at, size))
                     for at in range(size, (value + 1) * size, size)
@@ -120,6 +127,8 @@ class Mutation:
                 s.payload = _text(s.payload, value)
             elif what == "option":
                 s.options, s.doff = _options(s.options, value), 0
+            elif what == "ipopt":
+                s.ip_options = ip_options.encode(value, b"\0" * 4)
             elif what == "sum":
                 s.checksum_ok = False
         if "option" in a or "sack" in a:
@@ -245,11 +254,16 @@ class AlteringWire:
             segment.time = frame.time
             mutation.last_ack = segment.end
             for altered, delay in mutation.of(segment):
-                new = frame if altered is segment else Frame(altered.time + round(delay * 1e9), back.encode(altered))
+                way = self._from_elsewhere(back) if "from" in mutation.alter and mutation.armed else back
+                new = frame if altered is segment else Frame(altered.time + round(delay * 1e9), way.encode(altered))
                 if delay:
                     asyncio.get_running_loop().call_later(delay, self._put, new, inbox)
                 else:
                     self._put(new, inbox)
+
+    def _from_elsewhere(self, back: Encoder) -> Encoder:
+        other = back.source[:-1] + bytes((back.source[-1] ^ 1,))
+        return Encoder(other, back.target, self._inner.target_mac, self._inner.tester_mac)
 
     @staticmethod
     def _put(frame: Frame, inbox: Inbox) -> None:

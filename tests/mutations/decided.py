@@ -1,4 +1,4 @@
-"""Makes `conformance/catalogue/decided.json` from the table of mutations: `python -m mutations.decided` in `tests/`."""
+"""Makes `decided.json` and `quick.json` of `conformance/catalogue/`: `python -m mutations.decided` in `tests/`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from conformance.cases import model as m
-from conformance.catalogue.decided import DECIDED
+from conformance.catalogue.decided import DECIDED, QUICK
+from mutations import quick
 from mutations.table import Row, case_of, claims, guarded, rows
 
 
@@ -75,4 +76,6 @@ def text(found: dict[str, list[dict[str, Any]]]) -> str:
 
 
 if __name__ == "__main__":
-    Path(DECIDED).write_text(text(compute()), encoding="utf-8")
+    table = compute()
+    Path(DECIDED).write_text(text(table), encoding="utf-8")
+    Path(QUICK).write_text(quick.text(quick.choose(table)), encoding="utf-8")

@@ -91,7 +91,7 @@ def _within(step: m.Step) -> list[m.Step]:
     if isinstance(step, m.AnyOf):
         return [step, *(inner for _, branch in step.branches for inner in branch)]
     if isinstance(step, m.Repeat):
-        return [step, *step.body(1)]
+        return [step, *(inner for n in range(1, step.count + 1) for inner in step.body(n))]
     return [step]
 
 

@@ -8,11 +8,12 @@ from socket import AF_INET, AF_INET6, inet_ntop
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.inet import ICMP, IP, TCP, IPOption, IPOption_LSRR, IPOption_RR, IPOption_Timestamp
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
+from conformance.tcp import ip_options
 from conformance.tcp import options as o
 from conformance.tcp.segment import ACK, IcmpMessage, Segment
 from conformance.wire.codec import Encoder, checksum, decode
@@ -52,6 +53,8 @@ def segments(draw: st.DrawFn, version: int) -> Segment:
     segment.ttl, segment.tos = draw(u8), draw(u8)
     if version == 4:
         segment.ident, segment.df = draw(u16), draw(st.booleans())
+        name = draw(st.sampled_from(("none", *ip_options.KINDS)))
+        segment.ip_options = ip_options.encode(name, draw(st.binary(min_size=4, max_size=4)))
     else:
         segment.flow = draw(st.integers(0, 0xFFFFF))
     return segment
@@ -89,6 +92,19 @@ def in_scapy(options: tuple[o.Option, ...]) -> list[tuple[object, object]]:
     return found
 
 
+def in_scapys_header(area: bytes) -> list[IPOption]:
+    """Options of an IPv4 header as scapy's users write them."""
+    for name in ip_options.names(area):
+        if name == "rr":
+            return [IPOption_RR(length=7, pointer=4, routers=["0.0.0.0"])]
+        if name == "ts":
+            return [IPOption_Timestamp(length=8, pointer=5, flg=0, timestamp=0)]
+        if name == "lsrr":
+            return [IPOption_LSRR(length=11, pointer=12, routers=["198.51.100.1", inet_ntop(AF_INET, area[7:11])])]
+        return [IPOption(copy_flag=1, optclass=0, option=30, value=b"\xc0\xde")]
+    return []
+
+
 def by_scapy(pair: tuple[bytes, bytes], segment: Segment) -> bytes:
     source, target = pair
     if len(source) == 4:
@@ -109,11 +125,14 @@ def by_scapy(pair: tuple[bytes, bytes], segment: Segment) -> bytes:
         dataofs=segment.doff or None,
         options=in_scapy(segment.options),
     )
-    packet = Ether(src=TESTER_MAC.hex(":"), dst=TARGET_MAC.hex(":")) / ip / tcp / Raw(segment.payload)
-    frame = bytes(packet)
+    ether = Ether(src=TESTER_MAC.hex(":"), dst=TARGET_MAC.hex(":"))
+    frame = bytes(ether / ip / tcp / Raw(segment.payload))
+    if segment.ip_options:  # afterwards: scapy takes the last station of a route that is completed for the destination
+        ip.options, ip.proto = in_scapys_header(segment.ip_options), 6
+        frame = bytes(ether / ip / Raw(frame[34:]))
     if segment.checksum_ok:
         return frame
-    at = (34 if len(source) == 4 else 54) + 16
+    at = (34 + len(segment.ip_options) if len(source) == 4 else 54) + 16
     wrong = int.from_bytes(frame[at : at + 2], "big") ^ 0x5A5A
     return frame[:at] + wrong.to_bytes(2, "big") + frame[at + 2 :]
 
@@ -181,7 +200,7 @@ def test_one_flipped_bit_is_a_bad_checksum(drawn, where):
     pair, segment = drawn
     segment.checksum_ok = True
     frame = bytearray(Encoder(*pair, TESTER_MAC, TARGET_MAC).encode(segment))
-    start = (34 if len(pair[0]) == 4 else 54) * 8
+    start = (34 + len(segment.ip_options) if len(pair[0]) == 4 else 54) * 8
     bit = start + where % (len(frame) * 8 - start)
     frame[bit // 8] ^= 1 << bit % 8
     found = decode(bytes(frame))
