@@ -27,7 +27,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -298,18 +298,13 @@ class _Reader:
         if len(self.errors) > before or verdict is None:
             return []
         line = node.start_mark.line + 1
+        case, requirement = texts.pop("case", ""), texts.pop("requirement", None)
+        first = Deviation(case, verdict, texts.pop("reason"), requirement, until=until, line=line)
+        first = replace(first, **texts)  # the condition
         if not several:
-            return [Deviation(verdict=verdict, until=until, line=line, **texts)]
+            return [first]
         return [
-            Deviation(
-                case=key.value,
-                requirement=broken,
-                verdict=verdict,
-                until=until,
-                line=key.start_mark.line + 1,
-                group=line,
-                **texts,
-            )
+            replace(first, case=key.value, requirement=broken, line=key.start_mark.line + 1, group=line)
             for key, broken in cases
         ]
 

@@ -12,7 +12,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,9 @@ def update(
     begin, blocks = _blocks(text, baseline.deviations, path)
     kept: list[str] = []
     for _, pairs in groupby(zip(baseline.deviations, blocks, strict=True), lambda pair: pair[0].group or -pair[0].line):
-        head, lines, apart = "", [], []
+        head = ""
+        lines: list[str] = []
+        apart: list[str] = []
         for entry, (above, block) in pairs:
             head = above or head
             shown = seen[entry.line]
@@ -165,8 +167,8 @@ def _blocks(text: str, entries: tuple[Deviation, ...], path: Path) -> tuple[str,
     """
     lines = text.splitlines(keepends=True)
     starts: list[tuple[int, int]] = []
-    for before, entry in pairwise((None, *entries)):
-        heads = entry.group if entry.group and (before is None or before.group != entry.group) else 0
+    for before, entry in zip([0, *(entry.group for entry in entries)], entries, strict=False):
+        heads = entry.group if entry.group != before else 0
         start = (heads or entry.line) - 1
         whole = bool(heads) or not entry.group
         if (whole and not lines[start].lstrip().startswith("- ")) or (starts and start <= starts[-1][1]):
