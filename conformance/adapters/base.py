@@ -26,6 +26,8 @@ class Program:
     """As in the agent's hello: in real time its frames are datagrams of descriptor 4."""
     at_once: int = 100
     """Cases side by side that it bears, in real time."""
+    mtu: int = 1500
+    """Of the link, in real time (octets)."""
     announces: bool = False
     """It says `{"ready": true}` once its end of the channel is fit to be written to: a serial line is not at first."""
 

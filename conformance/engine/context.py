@@ -126,7 +126,7 @@ class Run:
 
     def _add(self, name: str, declared: Connection, pair: Endpoints) -> Conn:
         numbers = self._draw.getrandbits(96)
-        tcb = TCB(numbers & 0xFFFFFFFF, pair.version)
+        tcb = TCB(numbers & 0xFFFFFFFF, pair.version, self.target.wire.mtu)
         tcb.first_repeat = self.target.capabilities.first_repeat
         tcb.snd_nxt = tcb.snd_una = numbers >> 32 & 0xFFFFFFFF
         key = (pair.tester_port, pair.target_port)

@@ -9,6 +9,11 @@
       reason: One sentence on what the stack does instead, and where that is known from.
       condition: {ip: v6, kernel: "6.12.*", option: ts, profile: sack}   # optional, each part too
       until: 2027-03-31              # optional: from the day after it excuses nothing, and counts as stale
+    - verdict: FAIL                  # one cause that shows in many cases: an entry for each of them
+      reason: One sentence, as above.
+      cases:                         # comes last; each with its requirement, or nothing behind it (UNSUPPORTED)
+        close/half-duplex: RFC9293-MUST-1
+        close/fin-again*: RFC9293-MUST-12
 
 `ip` and `option` are of the variation; `profile` is what stands behind the colon of the target's name (`default`
 without one), `*` for anything, `|` between several.
@@ -22,7 +27,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -79,6 +84,8 @@ class Deviation:
     until: date | None = None
     """The last day on which it excuses anything."""
     line: int = 0
+    group: int = 0
+    """The line of the entry under whose `cases` it stands; 0 where it is an entry by itself."""
 
     def expired(self, day: date) -> bool:
         """True when the entry's last day is over."""
@@ -265,26 +272,58 @@ class _Reader:
         top = self.mapping(root, ("reviewed", "deviations"), ("reviewed", "deviations"))
         reviewed = self.mapping(top["reviewed"], ("kernel",), ("kernel",)) if "reviewed" in top else {}
         kernels = [self.text(item) for item in self.items(reviewed.get("kernel"))]
-        read = map(self.deviation, self.items(top.get("deviations")))
-        return Baseline(self.path, tuple(kernels), tuple(entry for entry in read if entry is not None))
+        read = [one for item in self.items(top.get("deviations")) for one in self.deviations(item)]
+        return Baseline(self.path, tuple(kernels), tuple(read))
 
-    def deviation(self, node: Any) -> Deviation | None:
+    def deviations(self, node: Any) -> list[Deviation]:
+        """What an entry says: one deviation, or one for each of its `cases`."""
         before = len(self.errors)
-        allowed = ("case", "requirement", "verdict", "reason", "condition", "until")
-        fields = self.mapping(node, allowed, ("case", "verdict", "reason"))
+        several = node.id == "mapping" and any(key.value == "cases" for key, _ in node.value)
+        own = ("cases",) if several else ("case", "requirement")
+        allowed = (*own, "verdict", "reason", "condition", "until")
+        fields = self.mapping(node, allowed, (own[0], "verdict", "reason"))
         condition = self.mapping(fields.pop("condition"), _CONDITIONS, ()) if "condition" in fields else {}
         until = self.date(fields.pop("until")) if "until" in fields else None
+        cases = self.cases(node, fields.pop("cases", None)) if several else []
         texts = {name: self.text(value) for name, value in {**fields, **condition}.items()}
         verdict = _VERDICTS.get(texts.pop("verdict", ""))
         if "verdict" in fields and verdict is None:
             self.error(fields["verdict"], f"verdict should be one of {', '.join(_VERDICTS)}")
-        if verdict in (Verdict.FAIL, Verdict.DEVIATION) and "requirement" not in fields:
-            self.error(node, f"a {verdict} needs the requirement that is broken")
+        if verdict in (Verdict.FAIL, Verdict.DEVIATION):
+            for place, needed in cases if several else [(node, fields.get("requirement"))]:
+                if needed is None:
+                    self.error(place, f"a {verdict} needs the requirement that is broken")
         if texts.get("ip", "v4") not in ("v4", "v6"):
             self.error(condition["ip"], "ip should be v4 or v6")
         if len(self.errors) > before or verdict is None:
-            return None
-        return Deviation(verdict=verdict, until=until, line=node.start_mark.line + 1, **texts)
+            return []
+        line = node.start_mark.line + 1
+        case, requirement = texts.pop("case", ""), texts.pop("requirement", None)
+        first = Deviation(case, verdict, texts.pop("reason"), requirement, until=until, line=line)
+        first = replace(first, **texts)  # the condition
+        if not several:
+            return [first]
+        return [
+            replace(first, case=key.value, requirement=broken, line=key.start_mark.line + 1, group=line)
+            for key, broken in cases
+        ]
+
+    def cases(self, entry: Any, node: Any) -> list[tuple[Any, str | None]]:
+        """The cases of one cause: the node of each, and the requirement that it breaks."""
+        if node is None or node.id != "mapping" or not node.value:
+            self.error(node or entry, "cases should be a mapping of cases, each with its requirement")
+            return []
+        if entry.value[-1][1] is not node:
+            self.error(node, "cases should come last in its entry")
+        found: dict[str, tuple[Any, str | None]] = {}
+        for key, value in node.value:
+            if key.value in found:
+                self.error(key, f"{key.value!r} stands twice")
+            if value.id != "scalar":
+                self.error(value, "a requirement should stand here")
+                continue
+            found[key.value] = (key, value.value.strip() or None)
+        return list(found.values())
 
     def date(self, node: Any) -> date | None:
         try:

@@ -12,6 +12,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -88,23 +89,31 @@ def update(
             everything.setdefault(_case(result.id), set()).add(result.id)
             _count(result, reading.header["target"], baseline, seen, fresh, reason, until)
     done = Update(text, text)
-    blocks = _blocks(text, baseline.deviations, path)
+    begin, blocks = _blocks(text, baseline.deviations, path)
     kept: list[str] = []
-    for entry, block in zip(baseline.deviations, blocks[1:], strict=True):
-        shown = seen[entry.line]
-        if not shown.contradicted:
-            kept.append(block)
-            done.kept += 1
-            if shown.met and entry.expired(baseline.day):
-                done.expired.append(entry)
-        elif shown.met:
-            done.narrowed.append(entry)
-            kept += [_written(one) for one in shown.narrowed(entry)]
-        else:
-            done.removed.append(entry)
+    for _, pairs in groupby(zip(baseline.deviations, blocks, strict=True), lambda pair: pair[0].group or -pair[0].line):
+        head = ""
+        lines: list[str] = []
+        apart: list[str] = []
+        for entry, (above, block) in pairs:
+            head = above or head
+            shown = seen[entry.line]
+            if not shown.contradicted:
+                lines.append(block)
+                done.kept += 1
+                if shown.met and entry.expired(baseline.day):
+                    done.expired.append(entry)
+            elif shown.met:
+                done.narrowed.append(entry)
+                for one in shown.narrowed(entry):
+                    member = one.group and one.profile == entry.profile
+                    (lines if member else apart).append(_member(one) if member else _written(one))
+            else:
+                done.removed.append(entry)
+        kept += [*([head] if lines else []), *lines, *apart]
     for group in fresh.values():
         done.added += _gathered(group, everything)
-    done.after = "".join([_closed(blocks[0]), *map(_closed, kept), *(_written(entry) for entry in done.added)])
+    done.after = "".join([_closed(begin), *map(_closed, kept), *(_written(entry) for entry in done.added)])
     return done
 
 
@@ -151,25 +160,41 @@ def _case(id_: str) -> str:
     return id_.partition("[")[0]
 
 
-def _blocks(text: str, entries: tuple[Deviation, ...], path: Path) -> list[str]:
-    """The text before the first entry, then that of each entry with the comments above it. Raises BaselineError."""
+def _blocks(text: str, entries: tuple[Deviation, ...], path: Path) -> tuple[str, list[tuple[str, str]]]:
+    """The text before the first entry, then each one's with the comments above it. Raises BaselineError.
+
+    Before the text of the first of several cases of one entry goes the entry's own, else "".
+    """
     lines = text.splitlines(keepends=True)
-    starts: list[int] = []
-    for entry in entries:
-        start = entry.line - 1
-        if not lines[start].lstrip().startswith("- ") or (starts and start <= starts[-1]):
+    starts: list[tuple[int, int]] = []
+    for before, entry in zip([0, *(entry.group for entry in entries)], entries, strict=False):
+        heads = entry.group if entry.group != before else 0
+        start = (heads or entry.line) - 1
+        whole = bool(heads) or not entry.group
+        if (whole and not lines[start].lstrip().startswith("- ")) or (starts and start <= starts[-1][1]):
             raise BaselineError(f"{path}:{entry.line}: each entry should begin on a line of its own, with '- '")
-        while start > 0 and lines[start - 1].lstrip().startswith("#") and (not starts or start - 1 > starts[-1]):
+        while start > 0 and lines[start - 1].lstrip().startswith("#") and (not starts or start - 1 > starts[-1][1]):
             start -= 1
-        starts.append(start)
-    ends = [*starts, len(lines)]
-    return ["".join(lines[: ends[0]]), *("".join(lines[a:b]) for a, b in zip(starts, ends[1:], strict=True))]
+        starts.append((start, entry.line - 1 if heads else start))
+    ends = [*(start for start, _ in starts[1:]), len(lines)][: len(starts)]
+    begin = "".join(lines[: starts[0][0]] if starts else lines)
+    return begin, [
+        ("".join(lines[head:own]), "".join(lines[own:end])) for (head, own), end in zip(starts, ends, strict=True)
+    ]
 
 
 def _closed(block: str) -> str:
     """A block that ends its line. An empty list written out gives way to the entries that follow."""
     block = block.replace("deviations: []\n", "deviations:\n")
     return block if not block or block.endswith("\n") else f"{block}\n"
+
+
+def _member(entry: Deviation) -> str:
+    """A case of an entry with several, as it stands in a file."""
+    import yaml
+
+    text = yaml.safe_dump({entry.case: entry.requirement}, width=10_000, allow_unicode=True)
+    return f"    {text.replace(': null', ':')}"
 
 
 def _written(entry: Deviation) -> str:

@@ -12,7 +12,7 @@ import socket
 from typing import Any
 
 from conformance.adapters.base import Program
-from conformance.targets.adapted import MTU, PREFIX_LENGTH, ROUTER, ROUTER_MAC, TARGET, TARGET_MAC, mac, packed
+from conformance.targets.adapted import PREFIX_LENGTH, ROUTER, ROUTER_MAC, TARGET, TARGET_MAC, mac, packed
 from conformance.targets.agent import AgentOracle, Calls, ChannelSocket, Life
 from conformance.targets.base import (
     AdapterError,
@@ -57,7 +57,7 @@ class ProgramStack:
         self._phantoms = Phantoms([ipaddress.ip_network(text) for text in TESTERS])
         frames = self._start()
         self._wire = _Watched(
-            frames, self, tester_mac=mac(ROUTER_MAC), target_mac=mac(TARGET_MAC), mtu=MTU, other=self._neighbour
+            frames, self, tester_mac=mac(ROUTER_MAC), target_mac=mac(TARGET_MAC), mtu=program.mtu, other=self._neighbour
         )
         self.wire: Wire = self._wire
         try:
@@ -93,7 +93,7 @@ class ProgramStack:
             self._said: dict[str, Any] = channel.hello(
                 {
                     "mac": TARGET_MAC,
-                    "mtu": MTU,
+                    "mtu": self._program.mtu,
                     "addresses": [f"{TARGET[version]}/{PREFIX_LENGTH[version]}" for version in _VERSIONS],
                     "gateways": [ROUTER[4], ROUTER[6]],
                     "router_mac": ROUTER_MAC,

@@ -69,8 +69,8 @@ INVARIANTS = {
 SOFT = frozenset({"own-window", "timestamps-echo-zero"})
 """Those that guard a SHOULD: the case goes on, and what it finds besides counts more."""
 
-_MSS_OF_ETHERNET = {4: 1460, 6: 1440}
-"""MMS_R - 20 on the links that the targets have (RFC 9293 section 3.7.1)."""
+_HEADERS = {4: 40, 6: 60}
+"""Octets of the least IP and TCP headers: what a link's MTU leaves is the largest MSS (RFC 9293 section 3.7.1)."""
 _EARLY = 100_000_000
 """ns within which no retransmission timer ends: half of the shortest least RTO in use, a tenth of RFC 6298's."""
 _ANSWER = 10_000_000
@@ -190,7 +190,7 @@ class Watch:
                     return _broken("wscale-only-in-syn", "it has a Window Scale option and no SYN")
                 if name == "sackOK":
                     return _broken("sack-permitted-only-in-syn", "it permits SACK, and has no SYN")
-            elif name == "mss" and option[1] > _MSS_OF_ETHERNET[tcb.version]:
+            elif name == "mss" and option[1] > tcb.mtu - _HEADERS[tcb.version]:
                 return _broken("mss-value", f"an MSS of {option[1]} is more than its link takes")
             elif name == "wscale" and option[1] > 14:
                 return _broken("wscale-at-most-14", f"it offers a shift of {option[1]}")

@@ -45,6 +45,7 @@ class TCB:
         "max_wnd",
         "mss_target",
         "mss_tester",
+        "mtu",
         "owed",
         "peer_fin",
         "peer_options",
@@ -71,8 +72,9 @@ class TCB:
         "window_field",
     )
 
-    def __init__(self, irs: int, version: int) -> None:
+    def __init__(self, irs: int, version: int, mtu: int = 1500) -> None:
         self.version = version
+        self.mtu = mtu
         self.irs = irs
         self.iss: int | None = None
         self.snd_una = self.snd_nxt = 0

@@ -81,6 +81,24 @@ def test_a_fail_for_another_requirement_is_not_the_known_one(tmp_path: Path):
     assert judgement.entry.requirement == "RFC9293-MUST-1"
 
 
+def test_an_entry_with_several_cases_speaks_of_each_with_its_own_requirement(tmp_path: Path):
+    text = f"""- verdict: FAIL
+  reason: one cause
+  condition: {{ip: v4}}
+  cases:
+    close/crossing-fins: {REQUIREMENT}
+    other/*: RFC9293-MUST-1
+"""
+    known = baseline(tmp_path, text)
+    assert [(one.case, one.line, one.group, one.reason) for one in known.deviations] == [
+        ("close/crossing-fins", 7, 3, "one cause"),
+        ("other/*", 8, 3, "one cause"),
+    ]
+    assert known.judge(failing("close/crossing-fins[ip=v4]"), HERE).kind is Kind.KNOWN
+    assert known.judge(failing("close/crossing-fins[ip=v6]"), HERE).kind is Kind.UNEXPECTED_FAIL
+    assert known.judge(failing("other/case[ip=v4]"), HERE).kind is Kind.UNEXPECTED_FAIL  # not of MUST-1
+
+
 def test_under_strict_a_new_deviation_is_a_fail_and_a_known_one_is_not(tmp_path: Path):
     result = other(Verdict.DEVIATION, "close/crossing-fins")
     assert Baseline().judge(result, HERE, strict=True).kind is Kind.UNEXPECTED_FAIL
@@ -165,6 +183,18 @@ def test_an_entry_that_names_no_case_or_requirement_is_an_error(tmp_path: Path):
         (
             "reviewed: {kernel: []}\ndeviations:\n- {case: x, verdict: FAIL, reason: y,\n   condition: {ip: 4}}\n",
             "4: ip should be v4 or v6",
+        ),
+        (
+            "reviewed: {kernel: []}\ndeviations:\n- {verdict: FAIL, reason: y, cases: {a: , b: RFC9293-MUST-1}}\n",
+            "3: a FAIL needs the requirement",
+        ),
+        (
+            "reviewed: {kernel: []}\ndeviations:\n- {cases: {a: RFC9293-MUST-1}, reason: y}\n",
+            "3: cases should come last",
+        ),
+        (
+            "reviewed: {kernel: []}\ndeviations:\n- {verdict: FAIL, reason: y, cases: []}\n",
+            "3: cases should be a mapping",
         ),
         ("reviewed: [\n", "2: "),
         ("a: b: c\n", "1: mapping values are not allowed"),

@@ -58,6 +58,31 @@ def test_an_entry_that_some_variations_still_meet_is_narrowed_with_its_reason_an
     )
 
 
+def test_of_an_entry_with_several_cases_just_those_go_that_are_contradicted(tmp_path, file):
+    cause = f"# a comment\n- verdict: FAIL\n  reason: one cause\n  cases:\n    one: {REQUIREMENT}\n"
+    two, part = f"    two: {REQUIREMENT}\n", f"    part: {REQUIREMENT}\n"
+    file.write_text(HEAD + cause + two + part + entry("kept"))
+    written(
+        tmp_path / "a.jsonl",
+        [failing("one[ip=v4]"), passing("two[ip=v4]"), failing("part[ip=v4]"), passing("part[ip=v6]")],
+    )
+    found = update(tmp_path)
+    assert "2 kept, 0 added, 1 removed, 1 narrowed" in found.output
+    assert file.read_text() == HEAD + cause + f"    part[ip=v4]: {REQUIREMENT}\n" + entry("kept")
+    written(tmp_path / "a.jsonl", [passing("one[ip=v4]"), passing("part[ip=v4]")])
+    assert update(tmp_path).exit_code == 0
+    assert file.read_text() == HEAD + entry("kept")
+
+
+def test_a_case_of_several_that_one_profile_meets_stands_alone_with_it(tmp_path, file):
+    file.write_text(f"{HEAD}- verdict: FAIL\n  reason: one cause\n  cases:\n    one: {REQUIREMENT}\n")
+    written(tmp_path / "a.jsonl", [failing("one[ip=v4]")])
+    written(tmp_path / "c.jsonl", [passing("one[ip=v4]")], OTHER)
+    assert update(tmp_path, str(tmp_path / "c.jsonl")).exit_code == 0
+    (found,) = load(file).deviations
+    assert (found.case, found.profile, found.group) == ("one", "default", 0)
+
+
 def test_what_is_new_has_a_last_day_unless_a_reason_is_given(tmp_path, file):
     results = [
         failing("new[ip=v4]"),

@@ -25,6 +25,7 @@ def variations(*names: str):
     ("name", "kernel", "options"),
     [
         ("linux-6.12", "Linux 6.12", {"mss", "wscale", "sackOK", "ts"}),
+        ("lwipv6", "lwIPv6 1.5a", {"mss"}),
         ("runsc", "gVisor runsc", {"mss", "wscale", "sackOK", "ts"}),
         ("smoltcp", "smoltcp in mitmproxy_rs 0.11", {"mss", "wscale", "sackOK"}),
     ],
@@ -44,6 +45,11 @@ def test_it_says_what_it_is_and_answers(name, kernel, options):
 @pytest.mark.parametrize("name", ["linux-6.12", "runsc", "smoltcp"])
 def test_states_are_named_from_its_replies(name):
     results = run(or_skipped(name), variations(*SOME))
+    assert {result.verdict for result in results.values()} == {Verdict.PASS}, results
+
+
+def test_states_are_named_where_there_is_no_half_close():
+    results = run(or_skipped("lwipv6"), variations("states/established", "states/close-wait"))
     assert {result.verdict for result in results.values()} == {Verdict.PASS}, results
 
 

@@ -6,41 +6,22 @@ It runs in a network namespace of its own, so that the loopback ports that libsl
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import ipaddress
 import json
-import os
 import socket
 import struct
 import sys
-from pathlib import Path
 from typing import Any
 
 from conformance.adapters.libslirp.bindings import Slirp, version
 from conformance.adapters.libslirp.spliced import Application
+from conformance.adapters.private import private_network
 
-_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
-_SET_FLAGS, _UP = 0x8914, 0x1
 _VERBS = ("open", "listen", "accept", "connect", "send", "recv", "shutdown", "close", "abort", "exit", "poll", "state")
 _MOST_TURNS = 500
 _QUIET_TURNS = 3
 _ARP, _IP4, _IP6, _TCP, _ICMP6 = 0x0806, 0x0800, 0x86DD, 6, 58
 _SOLICITATION = 135
-
-
-def private_network() -> None:
-    """Leave the machine's network for an empty one, with its loopback device up. Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    ids = os.getuid(), os.getgid()
-    if libc.unshare(_NEW_NETWORK) < 0:
-        if libc.unshare(_NEW_USER | _NEW_NETWORK) < 0:
-            raise OSError(ctypes.get_errno(), "no network namespace of its own")
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {ids[0]} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {ids[1]} 1")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        fcntl.ioctl(one, _SET_FLAGS, struct.pack("16sh14x", b"lo", _UP))
 
 
 def checksum(octets: bytes) -> int:

@@ -332,7 +332,17 @@ class Sockets:
         family = self._api.AddressFamily.INET6 if ":" in address else self._api.AddressFamily.INET4
         made = self._api.socket(family, self._api.SocketType.STREAM)
         made.setsockopt(self._api.SOL_SOCKET, self._api.SO_REUSEADDR, 1)
+        self._keeps_errors(made, address)
         return made
+
+    def _keeps_errors(self, inner: Any, address: str) -> None:
+        """Have the stack keep ICMP errors for the application."""
+        version6 = ":" in address
+        inner.setsockopt(
+            self._api.IPPROTO_IPV6 if version6 else self._api.IPPROTO_IP,
+            self._api.IPV6_RECVERR if version6 else self._api.IP_RECVERR,
+            1,
+        )
 
     def do_open(self, said: dict[str, Any]) -> None:
         local, remote = ((str(said[end][0]), int(said[end][1])) for end in ("local", "remote"))
@@ -352,6 +362,7 @@ class Sockets:
             inner, (address, port) = result
             self._open[said["as"]] = accepted = Held(inner, held.local, (address, port))
             accepted.bound = True
+            self._keeps_errors(inner, address)
             return [address, port]
 
         return self._call(said, held, held.inner.accept(), taken)
@@ -385,9 +396,25 @@ class Sockets:
             raise Refused("ENOTCONN")
         held.inner.setblocking(said.get("wait", True))
         try:
-            return self._call(said, held, held.inner.recv(min(said["count"], 65535)), lambda octets: octets.hex())
+            taking = self._told(held, held.inner.recv(min(said["count"], 65535)))
+            return self._call(said, held, taking, lambda octets: octets.hex())
         finally:
             held.inner.setblocking(True)
+
+    async def _told(self, held: Held, call: Coroutine[Any, Any, Any]) -> Any:
+        """A call; where the connection timed out, its error is the ICMP error that the stack keeps for who asks."""
+        try:
+            return await call
+        except TimeoutError as late:
+            if late.errno != errno.ETIMEDOUT:
+                raise
+            kept = None
+            held.inner.setblocking(False)
+            with contextlib.suppress(OSError):
+                while True:
+                    _, control, *_ = await held.inner.recvmsg(0, 64, self._api.MSG_ERRQUEUE)
+                    kept = control[0][2]
+            raise OSError(struct.unpack_from("=I", kept)[0], "") if kept is not None else late from late
 
     def do_shutdown(self, said: dict[str, Any]) -> None:
         held = self._held(said)
