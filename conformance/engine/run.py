@@ -38,6 +38,8 @@ def unmet_need(variation: Variation, target: Target) -> str | None:
         return f"the target does not offer {', '.join(sorted(missing))}"
     if needs.services:
         return f"the target runs no {', '.join(sorted(needs.services))} service that the tester knows of"
+    if needs.half_open == "kept" and not able.half_open_kept:
+        return "the target's listener keeps nothing of a SYN (SYN cookies)"
     for name, value in needs.settings.items():
         if able.settings.get(name) != value:
             return f"the target's {name} is {able.settings.get(name, 'not known')}, not {value}"

@@ -10,6 +10,9 @@
       condition: {ip: v6, kernel: "6.12.*", option: ts, profile: sack}   # optional, each part too
       until: 2027-03-31              # optional: from the day after it excuses nothing, and counts as stale
 
+An entry of the case `*` (the breach of an invariant, which may be seen in any case) excuses, and demands nothing:
+where it is not met nothing is missed.
+
 `ip` and `option` are of the variation; `profile` is what stands behind the colon of the target's name (`default`
 without one), `*` for anything, `|` between several.
 
@@ -40,6 +43,8 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
+ANY = "*"
+"""As an entry's case: any, and none in particular."""
 _CONDITIONS = ("ip", "kernel", "option", "profile")
 
 
@@ -151,7 +156,7 @@ class Baseline:
             return Judgement(Kind.KNOWN, met, reviewed)
         if result.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR):
             return Judgement(Kind.NOT_DECIDED, None, reviewed)
-        entry = entries[0] if entries else None
+        entry = next((entry for entry in entries if entry.case != ANY), None)
         if result.verdict is Verdict.FAIL:
             return Judgement(Kind.UNEXPECTED_FAIL, entry, reviewed)
         if result.verdict is Verdict.UNSUPPORTED:

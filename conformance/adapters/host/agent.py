@@ -264,6 +264,7 @@ class Session:
             "msl": 30.0, "challenge_interval": limit + 0.05 if limit else 0.0, "quick_ack": False,
             "settings": {name: word for name, word in settings.items() if word},
             "state": linux, "sysctls": all_sysctls(),
+            **json.loads(os.environ.get("CONFORMANCE_HELLO", "{}")),  # what is known of a stack that can't be asked
         }})  # fmt: skip
 
     # -- verbs ----------------------------------------------------------------------------------------------

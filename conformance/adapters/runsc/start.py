@@ -76,7 +76,7 @@ def tap() -> int:
 
 def sandbox(runsc: str, folder: Path, agent: str, python: str) -> subprocess.Popen[bytes]:
     """The stack, with the agent inside."""
-    kept = ("PATH", "CONFORMANCE_STACK", "CONFORMANCE_VERSION")
+    kept = ("PATH", "CONFORMANCE_STACK", "CONFORMANCE_VERSION", "CONFORMANCE_HELLO")
     bundle = {
         "ociVersion": "1.0.0",
         "process": {
