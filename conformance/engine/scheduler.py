@@ -233,7 +233,8 @@ class Engine:
             attempt += 1
             result.attempts = attempt
             if not target.clean_path and result.finding is not None and result.verdict in _FOUND:
-                finding = (result.finding.step, result.finding.message)
+                # A stack's last words have addresses in them, which differ.
+                finding = (result.finding.step, result.finding.message.partition("; its last words")[0])
                 found[finding] += 1
                 if found[finding] >= CONFIRMATIONS:
                     return result

@@ -1,5 +1,8 @@
 """The baseline: the known deviations of one stack, and what a result is worth in their light.
 
+    like: gvisor                     # optional: another stack's entries, of the file beside this one, hold here, too
+    except:                          # optional: but not those for these cases (the part before the bracket, or `*`)
+    - {case: timers/karn, reason: Why it is different here.}
     reviewed:                        # what it was reviewed for; elsewhere differences are told as "unreviewed kernel"
       kernel: ["6.18.*", "6.12.*"]   # patterns, `*` stands for anything
     deviations:
@@ -14,9 +17,9 @@ An entry of the case `*` (the breach of an invariant, which may be seen in any c
 where it is not met nothing is missed.
 
 `ip` and `option` are of the variation; `profile` is what stands behind the colon of the target's name (`default`
-without one), `*` for anything, `|` between several.
+without one). Kernel and profile take `*` for anything, and `|` between several.
 
-(An example: such a file starts without deviations.) An entry that names no case, or no requirement, is an error: it
+Own entries come before those of `like`. An entry that names no case, or no requirement, is an error: it
 is stale. Imports the catalogue and the Result; yaml when a file is read.
 """
 
@@ -24,7 +27,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -33,7 +36,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conformance.catalogue.catalogue import Catalogue, UnknownRequirementError
-from conformance.engine.result import Result, Verdict
+from conformance.engine.result import LATE, Result, Verdict
 
 _VERDICTS = {str(v): v for v in (Verdict.FAIL, Verdict.DEVIATION, Verdict.UNSUPPORTED, Verdict.INCONCLUSIVE)}
 
@@ -84,6 +87,8 @@ class Deviation:
     until: date | None = None
     """The last day on which it excuses anything."""
     line: int = 0
+    path: Path | None = field(default=None, compare=False)
+    """The file in which it stands."""
 
     def expired(self, day: date) -> bool:
         """True when the entry's last day is over."""
@@ -97,7 +102,7 @@ class Deviation:
             (_matches(self.case, id_) or ("[" not in self.case and _matches(self.case, path)))
             and (self.ip is None or self.ip in words)
             and (self.option is None or self.option in words)
-            and (self.kernel is None or _matches(self.kernel, kernel_of(target)))
+            and (self.kernel is None or any(_matches(one, kernel_of(target)) for one in self.kernel.split("|")))
             and (self.profile is None or any(_matches(one, profile_of(target)) for one in self.profile.split("|")))
         )
 
@@ -175,7 +180,7 @@ class Baseline:
         known = {name for id_ in ids for name in (id_, _split(id_)[0])}
         errors = []
         for entry in self.deviations:
-            place = f"{self.path}:{entry.line}"
+            place = f"{entry.path or self.path}:{entry.line}"
             pattern = _pattern(entry.case)
             if entry.expired(self.day):
                 errors.append(
@@ -196,8 +201,12 @@ class Baseline:
 
 
 def meets(result: Result, entry: Deviation) -> bool:
-    """True when the result is just what the entry says; whether it applies is another question."""
-    if result.verdict is not entry.verdict:
+    """True when the result is just what the entry says; whether it applies is another question.
+
+    A known failure that a tester saw which was late is met: not FAIL, for it may be our doing, and yet no news.
+    """
+    late = result.verdict is Verdict.INCONCLUSIVE and result.reason.startswith(LATE) and entry.requirement is not None
+    if result.verdict is not entry.verdict and not late:
         return False
     if entry.requirement is None:
         return True
@@ -249,7 +258,7 @@ def load(path: Path) -> Baseline:
     except UnicodeDecodeError as error:
         raise BaselineError(f"{path}: it is no UTF-8 text: {error}") from error
     reader = _Reader(path)
-    baseline = reader.baseline(root)
+    baseline = reader.baseline(root, load)
     if reader.errors:
         raise BaselineError("\n".join(reader.errors))
     return baseline
@@ -266,12 +275,31 @@ class _Reader:
         line = 1 if node is None else node.start_mark.line + 1
         self.errors.append(f"{self.path}:{line}: {text}")
 
-    def baseline(self, root: Any) -> Baseline:
-        top = self.mapping(root, ("reviewed", "deviations"), ("reviewed", "deviations"))
+    def baseline(self, root: Any, load: Callable[[Path], Baseline]) -> Baseline:
+        top = self.mapping(root, ("like", "except", "reviewed", "deviations"), ("reviewed", "deviations"))
         reviewed = self.mapping(top["reviewed"], ("kernel",), ("kernel",)) if "reviewed" in top else {}
         kernels = [self.text(item) for item in self.items(reviewed.get("kernel"))]
         read = map(self.deviation, self.items(top.get("deviations")))
-        return Baseline(self.path, tuple(kernels), tuple(entry for entry in read if entry is not None))
+        own = tuple(entry for entry in read if entry is not None)
+        return Baseline(self.path, tuple(kernels), own + self.inherited(top, load))
+
+    def inherited(self, top: Mapping[str, Any], load: Callable[[Path], Baseline]) -> tuple[Deviation, ...]:
+        """The entries of `like` that `except` leaves."""
+        fields = [self.mapping(item, ("case", "reason"), ("case", "reason")) for item in self.items(top.get("except"))]
+        left_out = [self.text(one["case"]) for one in fields if "case" in one]
+        if "like" not in top:
+            return ()
+        other = self.path.with_name(f"{self.text(top['like'])}.yaml")
+        if other == self.path or not other.is_file():
+            self.error(top["like"], f"like names another stack's baseline: there is no {other.name} beside this file")
+            return ()
+        entries = load(other).deviations
+        for case in left_out:
+            if not any(_matches(case, _split(entry.case)[0]) for entry in entries):
+                self.error(top["except"], f"{other.name} has no entry for {case!r}: take the exception out")
+        return tuple(
+            entry for entry in entries if not any(_matches(case, _split(entry.case)[0]) for case in left_out)
+        )
 
     def deviation(self, node: Any) -> Deviation | None:
         before = len(self.errors)
@@ -289,7 +317,7 @@ class _Reader:
             self.error(condition["ip"], "ip should be v4 or v6")
         if len(self.errors) > before or verdict is None:
             return None
-        return Deviation(verdict=verdict, until=until, line=node.start_mark.line + 1, **texts)
+        return Deviation(verdict=verdict, until=until, line=node.start_mark.line + 1, path=self.path, **texts)
 
     def date(self, node: Any) -> date | None:
         try:

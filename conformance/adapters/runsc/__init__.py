@@ -40,7 +40,7 @@ def prepare(profile: str, cache: Path) -> Program:
             "CONFORMANCE_HELLO": '{"challenge_interval": 0.55, "throttles_text": true}',
         },
         clock="real",
-        at_once=8,
+        at_once=16,
     )
 
 
