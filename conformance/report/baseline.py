@@ -1,7 +1,7 @@
 """The baseline: the known deviations of one stack, and what a result is worth in their light.
 
     like: gvisor                     # optional: another stack's entries, of the file beside this one, hold here, too
-    except:                          # optional: but not those for these cases (the part before the bracket, or `*`)
+    except:                          # optional: but not these entries: their `case`, or the part before its bracket
     - {case: timers/karn, reason: Why it is different here.}
     reviewed:                        # what it was reviewed for; elsewhere differences are told as "unreviewed kernel"
       kernel: ["6.18.*", "6.12.*"]   # patterns, `*` stands for anything
@@ -241,6 +241,11 @@ def _matches(pattern: str, text: str) -> bool:
     return _pattern(pattern).fullmatch(text) is not None
 
 
+def _excepted(entry: Deviation, case: str) -> bool:
+    """True when an exception for `case` means the entry: by its very words, or by its case without the variation."""
+    return entry.case == case or _matches(case, _split(entry.case)[0])
+
+
 def load(path: Path) -> Baseline:
     """Read a baseline. Raises BaselineError with every mistake of the file, and OSError.
 
@@ -295,11 +300,9 @@ class _Reader:
             return ()
         entries = load(other).deviations
         for case in left_out:
-            if not any(_matches(case, _split(entry.case)[0]) for entry in entries):
+            if not any(_excepted(entry, case) for entry in entries):
                 self.error(top["except"], f"{other.name} has no entry for {case!r}: take the exception out")
-        return tuple(
-            entry for entry in entries if not any(_matches(case, _split(entry.case)[0]) for case in left_out)
-        )
+        return tuple(entry for entry in entries if not any(_excepted(entry, case) for case in left_out))
 
     def deviation(self, node: Any) -> Deviation | None:
         before = len(self.errors)
