@@ -21,7 +21,7 @@ from conformance.tcp.states import State
 
 CASE_KEYS = frozenset("title requirements needs vary connections start steps".split())
 START_KEYS = frozenset("state open close syn setup before".split())
-NEEDS_KEYS = frozenset("ip agent settings options link services tier".split())
+NEEDS_KEYS = frozenset("ip agent settings options link services half-open tier".split())
 OPTIONS = frozenset("mss wscale sackOK ts fo uto".split())
 SETTINGS = {
     "syncookies": ("never", "when-full", "always"),
@@ -139,6 +139,8 @@ class CaseReader:
                 found["ip"] = {"v4": 4, "v6": 6}.get(self._word(value, "ip", ("v4", "v6")))
             elif key == "link":
                 found["link"] = self._word(value, "link", ("quick-ack", "delayed-ack")) or "quick-ack"
+            elif key == "half-open":
+                found["half_open"] = self._word(value, "half-open", ("kept",))
             elif key == "tier":
                 found["tier"] = self._word(value, "tier", ("default", "long")) or "default"
             elif key == "settings":

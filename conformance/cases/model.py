@@ -156,6 +156,8 @@ class Needs:
     options: frozenset[str] = frozenset()
     link: str = "quick-ack"
     services: frozenset[str] = frozenset()
+    half_open: str = ""
+    """`kept`: the listener remembers the SYN until the handshake is done, and what it said."""
     tier: str = "default"
 
 

@@ -109,6 +109,7 @@ def _needs() -> Schema:
         },
         "link": {"enum": ["quick-ack", "delayed-ack"]},
         "services": _one_or_more({"type": "string"}, "services that the target must run"),
+        "half-open": {"enum": ["kept"], "description": "the listener remembers a SYN: no SYN cookies"},
         "tier": {"enum": ["default", "long"]},
     }
     return _object(keys, NEEDS_KEYS, "what the case can't do without")

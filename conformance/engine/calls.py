@@ -28,6 +28,20 @@ _RETURNS_NOTHING = frozenset({"listen", "connect", "shutdown", "close", "abort",
 
 def call(run: Run, step: Call) -> Awaitable[None] | None:
     """Make the call; unless it is left pending, judge its outcome, which may have to be awaited."""
+    if run.acted and not run.target.clean_path:
+        return _in_order(run, step)
+    return _make(run, step)
+
+
+async def _in_order(run: Run, step: Call) -> None:
+    """Where calls take another way than frames, what was sent before the call is let arrive before it."""
+    await run.prove()
+    rest = _make(run, step)
+    if rest is not None:
+        await rest
+
+
+def _make(run: Run, step: Call) -> Awaitable[None] | None:
     conn = run.conn(step.conn)
     run.begin_run(step)
     conn.watch.quiet_rst = 0
@@ -71,6 +85,8 @@ async def once(run: Run, step: Step) -> Outcome:
             raise HarnessError(f"no call is pending as {step.name!r}")
         return await _wait(run, step, entry[0], entry[2])
     assert isinstance(step, Call)
+    if run.acted and not run.target.clean_path:
+        await run.prove()
     run.begin_run(step)
     outcome = start(run, run.conn(step.conn), step)
     run.base = run.clock.now()

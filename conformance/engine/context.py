@@ -128,6 +128,7 @@ class Run:
         numbers = self._draw.getrandbits(96)
         tcb = TCB(numbers & 0xFFFFFFFF, pair.version, self.target.wire.mtu)
         tcb.first_repeat = self.target.capabilities.first_repeat
+        tcb.half_open_kept = self.target.capabilities.half_open_kept
         tcb.snd_nxt = tcb.snd_una = numbers >> 32 & 0xFFFFFFFF
         key = (pair.tester_port, pair.target_port)
         queue = self.queues.setdefault(key, deque())
@@ -248,7 +249,8 @@ class Run:
             await self.clock.until(deadline, waker)
             self._count_wait(now, deadline)
             if self.inbox.frames:
-                self.late = max(self.late, self.wire.lag / 1e9)
+                waited = (self.clock.now() - self.inbox.frames[0][0]) / 1e9  # for the loop to come round to us
+                self.late = max(self.late, self.wire.lag / 1e9, waited)
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass; what arrives stays queued."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 from conformance.cases.model import Expect, Span
 from conformance.engine.calls import seconds
-from conformance.engine.context import SETTLE, Run
+from conformance.engine.context import SETTLE, Inconclusive, Run
 from conformance.engine.craft import payload_octets, segment_of
 from conformance.engine.expectation import differences, expected_text
 from conformance.engine.result import Difference
@@ -20,6 +20,8 @@ from conformance.tcp.sequence import distance
 
 _REPEAT_FACTOR = 2.6
 """A repeat comes within twice the gap before it; with a margin, how long to wait where the case says nothing."""
+DECIDES = 0.25
+"""Seconds of slack of a path beyond which a time that is inside its bounds only by the slack is not judged."""
 _NO_DIFFERENCE: tuple[Difference, ...] = ()
 
 
@@ -175,16 +177,26 @@ def _timing(
     slack = run.pace.slack
     if step.within is not None:
         took = (segment.time - _base(run, step)) / 1e9
-        if took < within[0] - slack or (within[1] is not None and took > within[1] + slack):
+        if _outside(took, within, slack):
             found.append(Difference("time", f"within {step.within}", f"{took:.3f}s"))
     if step.gap is not None:
         origin = _copy_before(run, step, conn)
         gap = (segment.time - (segment.time if origin is None else origin)) / 1e9
-        if gap < gaps[0] - slack or (gaps[1] is not None and gap > gaps[1] + slack):
+        if _outside(gap, gaps, slack):
             known = conn.last_gap
             shown = f"{gap:.3f}s" + (f" ({gap / known:.2f}x)" if known > 0 else "")
             found.append(Difference("gap", str(step.gap), shown))
     return tuple(found) if found else _NO_DIFFERENCE
+
+
+def _outside(time: float, bounds: tuple[float, float | None], slack: float) -> bool:
+    """True when a time (s) is outside its bounds by more than the slack. Raises Inconclusive where that is much."""
+    low, high = bounds
+    if time < low - slack or (high is not None and time > high + slack):
+        return True
+    if slack > DECIDES and (time < low or (high is not None and time > high)):
+        raise Inconclusive(f"answers take up to {slack:.2f} s on this path: too much to judge {time:.2f} s by")
+    return False
 
 
 async def nothing(run: Run, step: Expect, conn: Conn) -> None:

@@ -12,6 +12,7 @@ from conformance.catalogue import Catalogue, Level
 from conformance.engine.acting import begin
 from conformance.engine.clock import Clock
 from conformance.engine.context import MOST_SEEN, Inconclusive, Run, StepFailed, Stopped, Unsupported
+from conformance.engine.result import LATE as LATE_WORDS
 from conformance.engine.result import Finding, Result, Verdict
 from conformance.engine.scope import HarnessError
 from conformance.targets.base import AdapterError, StackDied, Target
@@ -19,6 +20,10 @@ from conformance.wire.base import Wire
 
 _DROPPED: WeakKeyDictionary[Wire, int] = WeakKeyDictionary()
 """Frames lost by each wire when last asked: a loss counts against every case that ran since then."""
+UNFINISHED = (
+    "the target's frames come without checksums, as on a virtual link: "
+    "on the host, ethtool -K DEVICE tx off tso off gso off"
+)
 LATE = 0.03
 """Seconds of lateness of our own process from which on a failed step says nothing about the target."""
 
@@ -38,6 +43,8 @@ def unmet_need(variation: Variation, target: Target) -> str | None:
         return f"the target does not offer {', '.join(sorted(missing))}"
     if needs.services:
         return f"the target runs no {', '.join(sorted(needs.services))} service that the tester knows of"
+    if needs.half_open == "kept" and not able.half_open_kept:
+        return "the target's listener keeps nothing of a SYN (SYN cookies)"
     for name, value in needs.settings.items():
         if able.settings.get(name) != value:
             return f"the target's {name} is {able.settings.get(name, 'not known')}, not {value}"
@@ -141,7 +148,7 @@ async def run_variation(
             result.reason = f"the target floods: {flood} frames came during this case: {result.reason}"
         elif died is None and run.late > LATE and result.verdict is not Verdict.INCONCLUSIVE:
             result.verdict = Verdict.INCONCLUSIVE
-            result.reason = f"our own process was {run.late:.2f} s late: {result.reason}"
+            result.reason = f"{LATE_WORDS} {run.late:.2f} s late: {result.reason}"
     except StackDied as death:
         result.died = True
         step = run.steps[-1] if run.steps else steps[0]
@@ -161,6 +168,8 @@ async def run_variation(
         lost = _DROPPED[target.wire] - dropped
         if lost and result.verdict is not Verdict.ERROR:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"{lost} frames were lost on our side of the wire"
+        if target.wire.counters().get("unfinished"):
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, UNFINISHED
         _record(result, run)
         try:
             run.close()

@@ -32,7 +32,7 @@ HAND_OVER = 0.02
 """Seconds between two deliveries of results."""
 _COLLECT = (100_000, 20, 1000)
 RETRY_AFTER = 0.5
-"""Seconds before the second attempt; the later ones wait longer."""
+"""Seconds before the second attempt; each later one waits three times as long."""
 ATTEMPTS = 5
 """How often a variation is run before INCONCLUSIVE is its verdict."""
 CONFIRMATIONS = 3
@@ -138,14 +138,17 @@ class Engine:
                 opened.close()
 
     def submit(self, variations: Iterable[Variation]) -> dict[str, Future[Result]]:
-        """Run these, the longest first; one future for each id. A cancelled future is a variation that was not run."""
+        """Run these, the longest first, floods last; one future for each id.
+
+        A cancelled future is a variation that was not run.
+        """
         assert self._loop is not None
         futures: dict[str, Future[Result]] = {}
         ordered = []
         for variation in variations:
             futures[variation.id] = Future()
             ordered.append(variation)
-        ordered.sort(key=self.expected_wait, reverse=True)
+        ordered.sort(key=self._rank)
         self._futures += futures.values()
         self._loop.call_soon_threadsafe(self._spawn, ordered, futures)
         return futures
@@ -154,6 +157,11 @@ class Engine:
     def expected_wait(variation: Variation) -> float:
         """Seconds that it will wait, roughly."""
         return waits(variation.build()[0])
+
+    def _rank(self, variation: Variation) -> tuple[bool, float]:
+        """The longest first; floods last, for a stack that all share may be deaf for a while after one."""
+        flood = any(declared.unwatched for declared in variation.case.connections.values())
+        return flood, -self.expected_wait(variation)
 
     def _spawn(self, ordered: list[Variation], futures: dict[str, Future[Result]]) -> None:
         self._keep(asyncio.get_running_loop().create_task(self._feed(ordered, futures)))
@@ -226,7 +234,8 @@ class Engine:
                 attempt += 1
             result.attempts = attempt
             if not target.clean_path and result.finding is not None and result.verdict in _FOUND:
-                finding = (result.finding.step, result.finding.message)
+                # A stack's last words have addresses in them, which differ.
+                finding = (result.finding.step, result.finding.message.partition("; its last words")[0])
                 found[finding] += 1
                 if found[finding] >= CONFIRMATIONS:
                     return result
@@ -237,7 +246,7 @@ class Engine:
             elif result.verdict is not Verdict.INCONCLUSIVE or attempt >= ATTEMPTS:
                 return result
             # What was in our way may be gone by then.
-            moment = self.clock.now() + round(RETRY_AFTER * attempt * 1e9)
+            moment = self.clock.now() + round(RETRY_AFTER * 3 ** (attempt - 1) * 1e9)
             await self.clock.until(moment, asyncio.get_running_loop().create_future())
 
     async def _run(self, variation: Variation, target: Target) -> Result:

@@ -1,5 +1,8 @@
 """The baseline: the known deviations of one stack, and what a result is worth in their light.
 
+    like: gvisor                     # optional: another stack's entries, of the file beside this one, hold here, too
+    except:                          # optional: but not these entries: their `case`, or the part before its bracket
+    - {case: timers/karn, reason: Why it is different here.}
     reviewed:                        # what it was reviewed for; elsewhere differences are told as "unreviewed kernel"
       kernel: ["6.18.*", "6.12.*"]   # patterns, `*` stands for anything
     deviations:
@@ -15,10 +18,13 @@
         close/half-duplex: RFC9293-MUST-1
         close/fin-again*: RFC9293-MUST-12
 
-`ip` and `option` are of the variation; `profile` is what stands behind the colon of the target's name (`default`
-without one), `*` for anything, `|` between several.
+An entry of the case `*` (the breach of an invariant, which may be seen in any case) excuses, and demands nothing:
+where it is not met nothing is missed.
 
-(An example: such a file starts without deviations.) An entry that names no case, or no requirement, is an error: it
+`ip` and `option` are of the variation; `profile` is what stands behind the colon of the target's name (`default`
+without one). Kernel and profile take `*` for anything, and `|` between several.
+
+Own entries come before those of `like`. An entry that names no case, or no requirement, is an error: it
 is stale. Imports the catalogue and the Result; yaml when a file is read.
 """
 
@@ -26,7 +32,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -35,7 +41,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conformance.catalogue.catalogue import Catalogue, UnknownRequirementError
-from conformance.engine.result import Result, Verdict
+from conformance.engine.result import LATE, Result, Verdict
 
 _VERDICTS = {str(v): v for v in (Verdict.FAIL, Verdict.DEVIATION, Verdict.UNSUPPORTED, Verdict.INCONCLUSIVE)}
 
@@ -45,6 +51,8 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
+ANY = "*"
+"""As an entry's case: any, and none in particular."""
 _CONDITIONS = ("ip", "kernel", "option", "profile")
 
 
@@ -86,6 +94,8 @@ class Deviation:
     line: int = 0
     group: int = 0
     """The line of the entry under whose `cases` it stands; 0 where it is an entry by itself."""
+    path: Path | None = field(default=None, compare=False)
+    """The file in which it stands."""
 
     def expired(self, day: date) -> bool:
         """True when the entry's last day is over."""
@@ -99,7 +109,7 @@ class Deviation:
             (_matches(self.case, id_) or ("[" not in self.case and _matches(self.case, path)))
             and (self.ip is None or self.ip in words)
             and (self.option is None or self.option in words)
-            and (self.kernel is None or _matches(self.kernel, kernel_of(target)))
+            and (self.kernel is None or any(_matches(one, kernel_of(target)) for one in self.kernel.split("|")))
             and (self.profile is None or any(_matches(one, profile_of(target)) for one in self.profile.split("|")))
         )
 
@@ -158,7 +168,7 @@ class Baseline:
             return Judgement(Kind.KNOWN, met, reviewed)
         if result.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR):
             return Judgement(Kind.NOT_DECIDED, None, reviewed)
-        entry = entries[0] if entries else None
+        entry = next((entry for entry in entries if entry.case != ANY), None)
         if result.verdict is Verdict.FAIL:
             return Judgement(Kind.UNEXPECTED_FAIL, entry, reviewed)
         if result.verdict is Verdict.UNSUPPORTED:
@@ -177,7 +187,7 @@ class Baseline:
         known = {name for id_ in ids for name in (id_, _split(id_)[0])}
         errors = []
         for entry in self.deviations:
-            place = f"{self.path}:{entry.line}"
+            place = f"{entry.path or self.path}:{entry.line}"
             pattern = _pattern(entry.case)
             if entry.expired(self.day):
                 errors.append(
@@ -198,8 +208,12 @@ class Baseline:
 
 
 def meets(result: Result, entry: Deviation) -> bool:
-    """True when the result is just what the entry says; whether it applies is another question."""
-    if result.verdict is not entry.verdict:
+    """True when the result is just what the entry says; whether it applies is another question.
+
+    A known failure that a tester saw which was late is met: not FAIL, for it may be our doing, and yet no news.
+    """
+    late = result.verdict is Verdict.INCONCLUSIVE and result.reason.startswith(LATE) and entry.requirement is not None
+    if result.verdict is not entry.verdict and not late:
         return False
     if entry.requirement is None:
         return True
@@ -234,6 +248,11 @@ def _matches(pattern: str, text: str) -> bool:
     return _pattern(pattern).fullmatch(text) is not None
 
 
+def _excepted(entry: Deviation, case: str) -> bool:
+    """True when an exception for `case` means the entry: by its very words, or by its case without the variation."""
+    return entry.case == case or _matches(case, _split(entry.case)[0])
+
+
 def load(path: Path) -> Baseline:
     """Read a baseline. Raises BaselineError with every mistake of the file, and OSError.
 
@@ -251,7 +270,7 @@ def load(path: Path) -> Baseline:
     except UnicodeDecodeError as error:
         raise BaselineError(f"{path}: it is no UTF-8 text: {error}") from error
     reader = _Reader(path)
-    baseline = reader.baseline(root)
+    baseline = reader.baseline(root, load)
     if reader.errors:
         raise BaselineError("\n".join(reader.errors))
     return baseline
@@ -268,12 +287,28 @@ class _Reader:
         line = 1 if node is None else node.start_mark.line + 1
         self.errors.append(f"{self.path}:{line}: {text}")
 
-    def baseline(self, root: Any) -> Baseline:
-        top = self.mapping(root, ("reviewed", "deviations"), ("reviewed", "deviations"))
+    def baseline(self, root: Any, load: Callable[[Path], Baseline]) -> Baseline:
+        top = self.mapping(root, ("like", "except", "reviewed", "deviations"), ("reviewed", "deviations"))
         reviewed = self.mapping(top["reviewed"], ("kernel",), ("kernel",)) if "reviewed" in top else {}
         kernels = [self.text(item) for item in self.items(reviewed.get("kernel"))]
-        read = [one for item in self.items(top.get("deviations")) for one in self.deviations(item)]
-        return Baseline(self.path, tuple(kernels), tuple(read))
+        own = tuple(one for item in self.items(top.get("deviations")) for one in self.deviations(item))
+        return Baseline(self.path, tuple(kernels), own + self.inherited(top, load))
+
+    def inherited(self, top: Mapping[str, Any], load: Callable[[Path], Baseline]) -> tuple[Deviation, ...]:
+        """The entries of `like` that `except` leaves."""
+        fields = [self.mapping(item, ("case", "reason"), ("case", "reason")) for item in self.items(top.get("except"))]
+        left_out = [self.text(one["case"]) for one in fields if "case" in one]
+        if "like" not in top:
+            return ()
+        other = self.path.with_name(f"{self.text(top['like'])}.yaml")
+        if other == self.path or not other.is_file():
+            self.error(top["like"], f"like names another stack's baseline: there is no {other.name} beside this file")
+            return ()
+        entries = load(other).deviations
+        for case in left_out:
+            if not any(_excepted(entry, case) for entry in entries):
+                self.error(top["except"], f"{other.name} has no entry for {case!r}: take the exception out")
+        return tuple(entry for entry in entries if not any(_excepted(entry, case) for case in left_out))
 
     def deviations(self, node: Any) -> list[Deviation]:
         """What an entry says: one deviation, or one for each of its `cases`."""
@@ -298,9 +333,19 @@ class _Reader:
         if len(self.errors) > before or verdict is None:
             return []
         line = node.start_mark.line + 1
-        case, requirement = texts.pop("case", ""), texts.pop("requirement", None)
-        first = Deviation(case, verdict, texts.pop("reason"), requirement, until=until, line=line)
-        first = replace(first, **texts)  # the condition
+        first = Deviation(
+            texts.get("case", ""),
+            verdict,
+            texts["reason"],
+            texts.get("requirement"),
+            ip=texts.get("ip"),
+            kernel=texts.get("kernel"),
+            option=texts.get("option"),
+            profile=texts.get("profile"),
+            until=until,
+            line=line,
+            path=self.path,
+        )
         if not several:
             return [first]
         return [

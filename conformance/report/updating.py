@@ -18,7 +18,7 @@ from typing import Any
 
 from conformance.catalogue.catalogue import Catalogue
 from conformance.engine.result import Result, Verdict
-from conformance.report.baseline import Baseline, BaselineError, Deviation, load, meets, profile_of
+from conformance.report.baseline import ANY, Baseline, BaselineError, Deviation, load, meets, profile_of
 from conformance.report.reading import Reading, result_of
 
 _LISTED = (Verdict.FAIL, Verdict.DEVIATION, Verdict.UNSUPPORTED, Verdict.INCONCLUSIVE)
@@ -79,7 +79,8 @@ def update(
     """
     text = path.read_text(encoding="utf-8") if path.exists() else "reviewed:\n  kernel: []\ndeviations:\n"
     baseline = load(path) if path.exists() else Baseline()
-    seen = {entry.line: Entry() for entry in baseline.deviations}
+    seen = {(entry.path, entry.line): Entry() for entry in baseline.deviations}
+    own = tuple(entry for entry in baseline.deviations if entry.path == path)  # what another file says stays
     fresh: dict[tuple[object, ...], dict[str, Deviation]] = {}
     everything: dict[str, set[str]] = {}
     for report in reports:
@@ -89,15 +90,15 @@ def update(
             everything.setdefault(_case(result.id), set()).add(result.id)
             _count(result, reading.header["target"], baseline, seen, fresh, reason, until)
     done = Update(text, text)
-    begin, blocks = _blocks(text, baseline.deviations, path)
+    begin, blocks = _blocks(text, own, path)
     kept: list[str] = []
-    for _, pairs in groupby(zip(baseline.deviations, blocks, strict=True), lambda pair: pair[0].group or -pair[0].line):
+    for _, pairs in groupby(zip(own, blocks, strict=True), lambda pair: pair[0].group or -pair[0].line):
         head = ""
         lines: list[str] = []
         apart: list[str] = []
         for entry, (above, block) in pairs:
             head = above or head
-            shown = seen[entry.line]
+            shown = seen[entry.path, entry.line]
             if not shown.contradicted:
                 lines.append(block)
                 done.kept += 1
@@ -121,7 +122,7 @@ def _count(
     result: Result,
     target: Mapping[str, Any],
     baseline: Baseline,
-    seen: Mapping[int, Entry],
+    seen: Mapping[tuple[Path | None, int], Entry],
     fresh: dict[tuple[object, ...], dict[str, Deviation]],
     reason: str,
     until: date | None,
@@ -129,12 +130,13 @@ def _count(
     applying = [entry for entry in baseline.deviations if entry.applies(result.id, target)]
     met = [entry for entry in applying if meets(result, entry)]
     for entry in met:
-        seen[entry.line].met.append((result.id, profile_of(target)))
+        seen[entry.path, entry.line].met.append((result.id, profile_of(target)))
     if result.verdict is Verdict.ERROR or (result.verdict is Verdict.INCONCLUSIVE and applying and not met):
         return  # it was not decided: that contradicts nothing
     if not met:
         for entry in applying:
-            seen[entry.line].contradicted.append((result.id, profile_of(target)))
+            if entry.case != ANY:
+                seen[entry.path, entry.line].contradicted.append((result.id, profile_of(target)))
         if result.verdict in _LISTED:
             new = _entry(result, reason, until)
             fresh.setdefault((_case(result.id), new.verdict, new.requirement, new.reason), {})[result.id] = new

@@ -138,6 +138,11 @@ class Capabilities:
     msl: float = 120.0
     """Maximum segment lifetime in seconds that the stack claims (RFC 9293 3.4.2: 2 minutes)."""
 
+    @property
+    def half_open_kept(self) -> bool:
+        """A listener remembers a SYN, and what it said; with SYN cookies it does not (RFC 4987 section 3.6)."""
+        return self.settings.get("syncookies") != "always"
+
 
 class StackDied(Exception):
     """The stack crashed or hangs: its own doing, and a finding. The message says how."""

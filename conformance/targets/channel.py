@@ -8,21 +8,17 @@ ends by itself). Imports the adapters' contract and the standard library.
 from __future__ import annotations
 
 import collections
-import contextlib
-import fcntl
 import json
-import os
+import select
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Self
 
 from conformance.adapters.base import Program
 from conformance.targets.base import AdapterError, StackDied
-from conformance.targets.guards import GUARDS
+from conformance.targets.process import Process
 
 PROTOCOL = 1
 PATIENCE = 10.0
@@ -30,13 +26,12 @@ PATIENCE = 10.0
 LONGEST = 60.0
 """Seconds that one answer may take in all, however much is said before it."""
 MAXIMUM_LINE = 1 << 18
+PIECE = 1024
+"""Characters of a long line that go to a serial line at a time: a driver holds 4096, and may hang when it is more."""
 MOST_SAID = 20_000
 """Lines that may come before one answer: a stack that says more in one moment floods."""
 _LOOK = 2.0
 """Seconds in which it is seen whether a stack that does not answer gets a processor at all."""
-_LAST_WORDS = 2000
-"""Octets of the agent's own output that are shown when it dies."""
-_DESCRIPTOR = 3
 
 
 Heard = Callable[[bytes, int], None]
@@ -72,6 +67,9 @@ class Channel:
         """How many calls that were pending have ended."""
         self.waiting: set[int] = set()
         """Ids of calls that are pending."""
+        self.beside: tuple[int, Callable[[], object]] | None = None
+        """A descriptor, and what takes in what it has, while an answer is waited for: a stack that can hand over no
+        more frames does not speak either."""
         self.alive = True
 
     @classmethod
@@ -99,7 +97,13 @@ class Channel:
         self.sent += 1
 
     def _write(self, message: Mapping[str, object]) -> None:
-        self._out.append(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        text = json.dumps(message, separators=(",", ":"))
+        if self._announces and len(text) > 2 * PIECE:
+            *pieces, text = (text[at : at + PIECE] for at in range(0, len(text), PIECE))
+            for piece in pieces:
+                self.request("part", text=piece)
+            text = json.dumps({"do": "part", "text": text, "last": True}, separators=(",", ":"))
+        self._out.append(text.encode() + b"\n")
         octets = b"".join(self._out)
         self._out.clear()
         try:
@@ -115,7 +119,7 @@ class Channel:
             if time.monotonic() > self._until:
                 raise self._gone(TimeoutError())
             try:
-                octets = self._socket.recv(1 << 16)
+                octets = self._receive()
             except TimeoutError as problem:
                 if not self._starved():
                     raise self._gone(problem) from problem
@@ -126,6 +130,23 @@ class Channel:
                 raise self._gone(None)
             self._split(octets)
         return self._lines.popleft()
+
+    def _receive(self) -> bytes:
+        """What the agent says next. Raises TimeoutError, OSError."""
+        if self.beside is not None:
+            descriptor, take = self.beside
+            patience = self._socket.gettimeout()
+            until = time.monotonic() + (PATIENCE if patience is None else patience)
+            poll = select.poll()
+            for one in (self._socket.fileno(), descriptor):
+                poll.register(one, select.POLLIN)
+            while self._socket.fileno() not in (ready := dict(poll.poll(max(0.0, until - time.monotonic()) * 1000))):
+                if not ready:
+                    raise TimeoutError
+                if ready[descriptor] & ~select.POLLIN:
+                    break  # it has gone
+                take()
+        return self._socket.recv(1 << 16)
 
     def _starved(self) -> bool:
         """The stack wants to run and the machine does not let it: that it does not answer is not its fault."""
@@ -329,72 +350,3 @@ def _signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal, most of which have no name
         return f"signal {number}"
-
-
-class Process:
-    """A started program, in a session and process group of its own, with sockets as descriptors 3 and 4."""
-
-    def __init__(self, program: Program, channel: socket.socket, frames: socket.socket | None = None) -> None:
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the agent
-        output = self._output.fileno()
-        # Not by subprocess: it can't place a descriptor at a given number without running Python in the child.
-        # What is to be placed comes from above those numbers, so that nothing is placed on what is still needed.
-        given = [one for one in (channel, frames) if one is not None]
-        placed = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, _DESCRIPTOR + len(given)) for one in given]
-        try:
-            actions: list[Any] = [
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, output, 1),
-                (os.POSIX_SPAWN_DUP2, output, 2),
-                *((os.POSIX_SPAWN_DUP2, one, _DESCRIPTOR + number) for number, one in enumerate(placed)),
-            ]
-            environment = {**os.environ, **program.environment}
-            self.pid = os.posix_spawnp(program.argv[0], program.argv, environment, file_actions=actions, setsid=True)
-        finally:
-            for one in placed:
-                os.close(one)
-        self._code: int | None = None
-        GUARDS.agent(self.pid, output)
-
-    def poll(self) -> int | None:
-        """The exit code, or minus the signal; None while it runs."""
-        if self._code is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self._code = os.waitstatus_to_exitcode(status)
-        return self._code
-
-    def wait(self, timeout: float) -> int | None:
-        """As `poll`, after up to `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        while self.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.002)
-        return self._code
-
-    def kill(self) -> None:
-        """Kill it with all that it started, and wait for it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        if self.poll() is None:
-            self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        GUARDS.ended(self.pid)
-        self._output.close()
-
-    def work(self) -> tuple[float, bool]:
-        """Seconds of processor time that it and all that it started have had, and whether one of them wants more."""
-        ticks, runs = 0, False
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                fields = stat.read_text().rpartition(")")[2].split()
-                if int(fields[3]) == self.pid:  # its session
-                    ticks += int(fields[11]) + int(fields[12])
-                    runs = runs or fields[0] in "RD"
-        return ticks / os.sysconf("SC_CLK_TCK"), runs
-
-    def last_words(self) -> str:
-        """The end of what it printed."""
-        with contextlib.suppress(OSError, ValueError):
-            size = self._output.seek(0, os.SEEK_END)
-            self._output.seek(max(0, size - _LAST_WORDS))
-            return self._output.read().decode(errors="replace").strip("\0 \t\r\n")
-        return ""

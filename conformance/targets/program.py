@@ -60,6 +60,7 @@ class ProgramStack:
             frames, self, tester_mac=mac(ROUTER_MAC), target_mac=mac(TARGET_MAC), mtu=program.mtu, other=self._neighbour
         )
         self.wire: Wire = self._wire
+        self._channel.beside = frames.fileno(), self._wire.drain
         try:
             self.capabilities = capabilities(self._said)
             versions = sorted(self.capabilities.ip)
@@ -112,7 +113,9 @@ class ProgramStack:
     def _restart(self) -> None:
         """After the stack died. Raises TargetError."""
         self._channel.close()
-        self._wire.replace(self._start())
+        frames = self._start()
+        self._wire.replace(frames)
+        self._channel.beside = frames.fileno(), self._wire.drain
 
     @property
     def died(self) -> StackDied | AdapterError | None:

@@ -86,6 +86,8 @@ def _predict(hypothesis: Hypothesis, probe: Probe, facts: Facts) -> tuple[set[An
     for outcome in st.arrive(hypothesis.state, st.classify(segment, view)):
         (foretold if outcome.foretold else known).add(_answer(outcome.reply, hypothesis, probe))
         moves = moves or (outcome.foretold and outcome.to is not hypothesis.state)
+    if facts.cookies and hypothesis.state is State.LISTEN and probe.flags & ACK:
+        moves = moves or distance(facts.snd_nxt, probe.ack) <= 0  # a cookie may be in it
     return foretold, known, moves
 
 
@@ -105,6 +107,8 @@ class Facts(NamedTuple):
     fin_seq: int | None
     first_fin_ack: int | None
     peer_fin: int | None
+    cookies: bool
+    """Opened by a listener that keeps no half-open connection: an ACK of its number may open one anew."""
 
     @property
     def counted(self) -> bool:
@@ -140,6 +144,7 @@ def facts_of(tcb: TCB) -> Facts:
         None if fin is None else (fin - own) & MASK,
         None if first is None else (first - peer) & MASK,
         None if peer_fin is None else (peer_fin - peer) & MASK,
+        not tcb.half_open_kept and not tcb.target_only_syn,
     )
 
 
@@ -159,7 +164,7 @@ def hypotheses(facts: Facts) -> tuple[Hypothesis, ...]:
     before_fin = taken if facts.peer_fin is None else facts.peer_fin
     spoke = facts.fin_seq is not None or distance(0, ends) > 1
     heard = facts.last_ack is not None and before(1, facts.last_ack)
-    if not spoke and not heard:
+    if not spoke and not heard and not facts.cookies:
         possible.append(Hypothesis(State.SYN_RECEIVED, ends, 1))
     for state in sorted(st.SYNCHRONIZED):
         if (state in st.OWN_FIN_SENT) != (facts.fin_seq is not None):

@@ -38,6 +38,7 @@ class TCB:
         "fin_seq",
         "first_fin_ack",
         "first_repeat",
+        "half_open_kept",
         "irs",
         "iss",
         "last_ack",
@@ -112,6 +113,8 @@ class TCB:
         self.window_field = 65535
         self.first_repeat = 0.0
         """Seconds within which this stack repeats something for the first time, where that is known; 0: it is not."""
+        self.half_open_kept = True
+        """False: a listener that keeps nothing of a SYN; an ACK makes a connection of it (RFC 4987 section 3.6)."""
         self._lead = 0
         self._holes: list[tuple[int, int, bool]] = []
 

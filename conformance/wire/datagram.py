@@ -9,7 +9,7 @@ import asyncio
 import select
 import socket
 from collections.abc import Callable
-from time import time_ns
+from time import monotonic, time_ns
 
 from conformance.wire.base import Frame, Inbox
 from conformance.wire.sorting import Sorter
@@ -73,9 +73,7 @@ class DatagramWire:
         try:
             self._socket.send(frame)
         except BlockingIOError:
-            poll = select.poll()
-            poll.register(self._socket, select.POLLOUT)
-            poll.poll(_PATIENCE)
+            self._make_room()
             try:
                 self._socket.send(frame)
             except OSError:
@@ -83,6 +81,17 @@ class DatagramWire:
         except OSError:
             self._dropped += 1
         return now
+
+    def _make_room(self) -> None:
+        """Wait until the other end has read something. It may wait for the same of us, so what it says is taken in."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT | select.POLLIN)
+        until = monotonic() + _PATIENCE / 1000
+        while (left := until - monotonic()) > 0:
+            ready = poll.poll(left * 1000)
+            if not ready or ready[0][1] & ~select.POLLIN:
+                return
+            self.drain()
 
     def drain(self) -> int:
         """Move every frame that is readable now into its inbox, without waiting; return how many were moved.

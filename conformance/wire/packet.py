@@ -104,7 +104,7 @@ class PacketWire:
             loop.remove_reader(self._socket.fileno())
 
     def counters(self) -> dict[str, int]:
-        """Health since the start, in frames: sent, received, dropped (by the kernel, before us), strays."""
+        """Health since the start, in frames: sent, received, dropped (by the kernel, before us), strays, unfinished."""
         if self._socket.fileno() >= 0:
             self._dropped = self._ring.dropped()
         return {
@@ -112,6 +112,7 @@ class PacketWire:
             "received": self._received,
             "dropped": self._dropped,
             "strays": self._sorter.strays,
+            "unfinished": self._ring.unfinished,
         }
 
     def close(self) -> None:

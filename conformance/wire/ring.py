@@ -21,6 +21,7 @@ _PACKET_VERSION = 10
 _PACKET_IGNORE_OUTGOING = 23
 _TPACKET_V2 = 1
 _TP_STATUS_USER = 1
+_TP_STATUS_CSUMNOTREADY = 8
 
 SLOT = 1600
 """Octets of one slot: 66 before the frame, 1,514 of the frame at an MTU of 1,500; a multiple of 16."""
@@ -70,6 +71,8 @@ class Ring:
         self._starts = tuple(block * BLOCK + slot * SLOT for block in range(blocks) for slot in range(per_block))
         self._next = 0
         self._dropped = 0
+        self.unfinished = 0
+        """Frames whose checksum a device was to fill in, which never came: the link is a virtual one."""
 
     def read(self) -> list[Frame]:
         """Every frame that is in the ring now, in order; never waits, makes no system call.
@@ -83,8 +86,11 @@ class Ring:
         # The status is read before and written after the rest: x86 keeps that order, and elsewhere so many
         # instructions of the interpreter lie between that no processor reorders across them.
         for _ in range(len(starts)):
-            if not words[start >> 2] & _TP_STATUS_USER:
+            status = words[start >> 2]
+            if not status & _TP_STATUS_USER:
                 break
+            if status & _TP_STATUS_CSUMNOTREADY:
+                self.unfinished += 1
             length, mac, _, seconds, nanoseconds = _unpack(self._memory, start + 8)
             mac += start
             # As Frame(...), without the call of a Python function for each.

@@ -76,6 +76,7 @@ WRONG: list[tuple[str, str, list[tuple[int, int, str]]]] = [
         [(3, 24, "'opne' is no key of start; did you mean 'open'?")],
     ),
     ("unknown need", HEAD + "needs: {ipp: v4}\nsteps: []\n", [(3, 9, "can't be needed; did you mean 'ip'?")]),
+    ("wrong half-open", HEAD + "needs: {half-open: lost}\nsteps: []\n", [(3, 20, "half-open is one of kept")]),
     ("wrong need", HEAD + "needs: {ip: v5}\nsteps: []\n", [(3, 13, "ip is one of v4, v6")]),
     (
         "unknown setting",

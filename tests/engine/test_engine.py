@@ -334,6 +334,7 @@ def test_a_fault_of_ours_is_an_error_and_says_where():
         ("needs: {link: delayed-ack}\n", {}, "the path is not delayed-ack"),
         ("needs: {options: [ts]}\n", {}, "the target does not offer ts"),
         ("needs: {services: [echo]}\n", {}, "the target runs no echo service"),
+        ("needs: {half-open: kept}\n", {"settings": {"syncookies": "always"}}, "the target's listener keeps nothing"),
         ("needs: {settings: {syncookies: always}}\n", {}, "the target's syncookies is not known, not always"),
         ("needs: {settings: {syncookies: always}}\n", {"settings": {"syncookies": "never"}}, "is never, not always"),
     ],

@@ -47,6 +47,9 @@ def entry(verdict: str = "FAIL", case: str = "close/crossing-fins", more: str = 
         (entry("UNSUPPORTED"), other(Verdict.UNSUPPORTED, "close/crossing-fins[ip=v6]"), Kind.KNOWN),
         (entry("UNSUPPORTED"), passing(), Kind.UNEXPECTED_PASS),
         (entry("FAIL", "close/*"), failing(), Kind.KNOWN),
+        (entry("FAIL", "*"), failing(), Kind.KNOWN),
+        (entry("FAIL", "*"), passing(), Kind.EXPECTED),
+        (entry("DEVIATION", "*"), failing(), Kind.UNEXPECTED_FAIL),
         (entry("FAIL", "close/crossing-fins[ip=v4]"), failing(), Kind.KNOWN),
         (entry("FAIL", "close/crossing-fins[ip=v6]"), failing(), Kind.UNEXPECTED_FAIL),
         (entry(more=", condition: {ip: v4}"), failing(), Kind.KNOWN),
@@ -161,7 +164,7 @@ def test_an_entry_that_names_no_case_or_requirement_is_an_error(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "1: a mapping with reviewed, deviations should stand here"),
+        ("", "1: a mapping with like, except, reviewed, deviations should stand here"),
         ("reviewed: {kernel: []}\n", "1: 'deviations' is missing"),
         ("reviewed: {}\ndeviations: []\n", "1: 'kernel' is missing"),
         ("reviewed: {kernel: []}\ndeviations: {}\n", "2: a list should stand here"),
@@ -243,3 +246,46 @@ def test_an_entry_excuses_until_its_last_day_and_is_stale_after_it(tmp_path: Pat
 def test_a_last_day_is_a_date(tmp_path: Path):
     with pytest.raises(BaselineError, match="until should be a date"):
         baseline(tmp_path, entry(more=", until: soon"))
+
+
+def test_another_stacks_entries_hold_but_for_the_exceptions(tmp_path: Path):
+    (tmp_path / "old.yaml").write_text(
+        "reviewed: {kernel: [x]}\ndeviations:\n" + entry() + entry(case="reset/closing") + entry(case="reset/listener")
+    )
+    path = tmp_path / "new.yaml"
+    path.write_text(
+        "like: old\nexcept: [{case: reset/closing, reason: it holds here}]\nreviewed: {kernel: [x]}\ndeviations:\n"
+        + entry("DEVIATION", "reset/listener")
+    )
+    known = load(path)
+    assert [(one.case, str(one.verdict)) for one in known.deviations] == [
+        ("reset/listener", "DEVIATION"),
+        ("close/crossing-fins", "FAIL"),
+        ("reset/listener", "FAIL"),
+    ]
+    assert known.judge(failing(), HERE).kind is Kind.KNOWN
+    assert known.judge(failing("reset/closing"), HERE).kind is Kind.UNEXPECTED_FAIL
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("like: absent\n", "there is no absent.yaml"),
+        ("like: linux\n", "there is no linux.yaml"),
+        ("like: old\nexcept: [{case: no/such, reason: x}]\n", "old.yaml has no entry for 'no/such'"),
+    ],
+)
+def test_a_likeness_that_is_wrong_is_an_error(tmp_path: Path, head: str, message: str):
+    (tmp_path / "old.yaml").write_text("reviewed: {kernel: [x]}\ndeviations:\n" + entry())
+    path = tmp_path / "linux.yaml"
+    path.write_text(head + "reviewed: {kernel: [x]}\ndeviations: []\n")
+    with pytest.raises(BaselineError, match=message):
+        load(path)
+
+
+def test_a_known_failure_that_was_seen_late_is_no_news_and_another_one_is_not_decided(tmp_path: Path):
+    known = baseline(tmp_path, entry())
+    late = replace(failing(), verdict=Verdict.INCONCLUSIVE, reason="our own process was 0.10 s late: x")
+    assert known.judge(late, HERE).kind is Kind.KNOWN
+    assert Baseline().judge(late, HERE).kind is Kind.NOT_DECIDED
+    assert known.judge(replace(late, reason="the preamble was not completed"), HERE).kind is Kind.NOT_DECIDED

@@ -65,7 +65,7 @@ def prepare(profile: str, cache: Path) -> Program:
             *("-netdev", "socket,id=wire,fd=4", "-device", f"virtio-net-pci,netdev=wire,mac={_MAC},{offloads}"),
         ),
         clock="real",
-        at_once=8,
+        at_once=16,
         announces=True,
     )
 

@@ -37,9 +37,10 @@ def prepare(profile: str, cache: Path) -> Program:
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "CONFORMANCE_STACK": "gVisor",
             "CONFORMANCE_VERSION": f"runsc {version[1] if version else 'unknown'}",
+            "CONFORMANCE_HELLO": '{"challenge_interval": 0.55, "throttles_text": true}',
         },
         clock="real",
-        at_once=8,
+        at_once=16,
     )
 
 

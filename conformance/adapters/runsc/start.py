@@ -76,7 +76,7 @@ def tap() -> int:
 
 def sandbox(runsc: str, folder: Path, agent: str, python: str) -> subprocess.Popen[bytes]:
     """The stack, with the agent inside."""
-    kept = ("PATH", "CONFORMANCE_STACK", "CONFORMANCE_VERSION")
+    kept = ("PATH", "CONFORMANCE_STACK", "CONFORMANCE_VERSION", "CONFORMANCE_HELLO")
     bundle = {
         "ociVersion": "1.0.0",
         "process": {
@@ -118,16 +118,26 @@ def relay(device: int, process: subprocess.Popen[bytes]) -> int:
     poll = select.poll()
     for descriptor in (device, _FRAMES, ended):
         poll.register(descriptor, select.POLLIN)
+    waiting = b""
     while True:
-        ready = {descriptor for descriptor, _ in poll.poll()}
+        ready = dict(poll.poll())
         if ended in ready:
             return process.wait()
         with contextlib.suppress(BlockingIOError):
-            while _FRAMES in ready and (frame := frames.recv(_LARGEST)):
+            while ready.get(_FRAMES, 0) & select.POLLIN and (frame := frames.recv(_LARGEST)):
                 os.write(device, frame)
-        with contextlib.suppress(OSError):  # nothing more, or a tester that does not read
-            while device in ready:
-                frames.send(os.read(device, _LARGEST))
+        try:
+            while waiting or device in ready:
+                waiting = waiting or os.read(device, _LARGEST)
+                frames.send(waiting)
+                waiting = b""
+        except BlockingIOError:
+            pass  # nothing more, or a tester that has ten frames unread (net.unix.max_dgram_qlen)
+        except OSError:
+            waiting = b""
+        # Nothing is read of the device that can't be handed on: its queue is longer.
+        poll.modify(device, 0 if waiting else select.POLLIN)
+        poll.modify(_FRAMES, select.POLLIN | (select.POLLOUT if waiting else 0))
 
 
 def first(runsc: str, folder: str, agent: str, python: str) -> int:

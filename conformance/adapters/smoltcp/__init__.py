@@ -1,7 +1,7 @@
 """smoltcp as mitmproxy_rs has it (PyPI, MIT), with an agent in Python that an environment of its own runs; no root.
 
-Half-open connections stay in it for long, a RST notwithstanding. After some hundred cases in a row it may leave SYNs
-unanswered, which is then INCONCLUSIVE: run it by folders.
+Half-open connections stay in it for a minute, a RST notwithstanding: after a flood of SYNs it leaves new ones
+unanswered for as long.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def prepare(profile: str, cache: Path) -> Program:
     environment = cache / f"venv-{hashlib.sha256(made).hexdigest()[:16]}"
     if not _is_whole(environment):
         _make(environment, cache)
-    return Program((str(environment / "bin" / "python"), "-I", "-B", str(_AGENT)), clock="real", at_once=4)
+    return Program((str(environment / "bin" / "python"), "-I", "-B", str(_AGENT)), clock="real", at_once=8)
 
 
 def _is_whole(environment: Path) -> bool:

@@ -68,6 +68,7 @@ class Relay:
         self._opened = opened
         self._offered: dict[bytes, int] = {}
         """What acknowledges each SYN,ACK sent, by the connection's addresses and ports as the peer writes them."""
+        self._waiting: collections.deque[bytes] = collections.deque()
         self._frames = socket.socket(fileno=_FRAMES)
         self._device = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._device.bind((_DEVICE, _ALL))
@@ -104,8 +105,26 @@ class Relay:
             if way != _OUTGOING and packet:
                 kind = _IP4 if packet[0] >> 4 == 4 else _IP6
                 self._note_out(packet)
-                with contextlib.suppress(OSError):
-                    self._frames.send(self._head + struct.pack("!H", kind) + packet)
+                self._waiting.append(self._head + struct.pack("!H", kind) + packet)
+                if not self._hand_over():
+                    return
+
+    def _hand_over(self) -> bool:
+        """Give the tester what waits for it; False, and again later, when it has too much unread."""
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            try:
+                self._frames.send(self._waiting[0])
+            except BlockingIOError:
+                loop.remove_reader(self._device)
+                loop.add_writer(self._frames, self._hand_over)
+                return False
+            except OSError:
+                pass  # it has gone
+            self._waiting.popleft()
+        loop.remove_writer(self._frames)
+        loop.add_reader(self._device, self._outward)
+        return True
 
     # The stack tells of a connection when its SYN comes, and never that it is established. An application that waits
     # for that sees it here: its SYN,ACK is acknowledged.
@@ -175,13 +194,21 @@ class Agent:
     async def configure(self, said: dict[str, Any]) -> None:
         """Bring the stack up: it answers for every address."""
         self._interface = await mitmproxy_rs.tun.create_tun_interface(self._arrived, self._arrived, _DEVICE)
+        self._end_of_stack = asyncio.ensure_future(self._watch())
         self._relay = Relay(octets(said["mac"]), octets(said["router_mac"]), self._opened)
         self.say({"hello": {
             "protocol": 1, "stack": "smoltcp in mitmproxy_rs", "version": importlib.metadata.version("mitmproxy_rs"),
             "clock": "real", "frames": "fd", "ip": [4, 6], "verbs": _VERBS,
             "options": ["mss", "wscale", "sackOK"], "msl": 5.0,
-            "challenge_interval": 1.05, "settings": {"syncookies": "never", "rfc1337": "off"}, "state": False,
+            "challenge_interval": 1.05, "throttles_text": True, "state": False,
+            "settings": {"syncookies": "never", "rfc1337": "off"},
         }})  # fmt: skip
+
+    async def _watch(self) -> None:
+        """The stack's own task has ended, as it does when it panics: that is a crash, though this process lives."""
+        await self._interface.wait_closed()
+        print("the stack's task has ended", file=sys.stderr, flush=True)
+        os.abort()
 
     async def _arrived(self, stream: mitmproxy_rs.Stream) -> None:
         """A connection begins."""

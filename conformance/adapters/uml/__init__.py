@@ -34,7 +34,7 @@ def prepare(profile: str, cache: Path) -> Program:
             *("vec0:transport=fd,fd=4,gro=0", "ssl0=fd:3,fd:3", "con=null", "con0=null,fd:1"),
         ),
         clock="real",
-        at_once=8,
+        at_once=16,
         announces=True,
     )
 
