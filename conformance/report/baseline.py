@@ -298,9 +298,18 @@ class _Reader:
         if len(self.errors) > before or verdict is None:
             return []
         line = node.start_mark.line + 1
-        case, requirement = texts.pop("case", ""), texts.pop("requirement", None)
-        first = Deviation(case, verdict, texts.pop("reason"), requirement, until=until, line=line)
-        first = replace(first, **texts)  # the condition
+        first = Deviation(
+            texts.get("case", ""),
+            verdict,
+            texts["reason"],
+            texts.get("requirement"),
+            ip=texts.get("ip"),
+            kernel=texts.get("kernel"),
+            option=texts.get("option"),
+            profile=texts.get("profile"),
+            until=until,
+            line=line,
+        )
         if not several:
             return [first]
         return [
