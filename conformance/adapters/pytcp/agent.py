@@ -41,7 +41,7 @@ DESCRIPTOR = -1
 TICK = 20_000
 """ns after which the stack answers a SYN, for its own 1 ms: that is the grain of its timers, no delay that it means to
 make, and the tester takes for silence what does not come before time passes."""
-IDLE, REST = 1000, 100
+IDLE, REST = 100, 100
 """After so many ticks (1 ms) at which a connection with something unacknowledged has sent nothing it ticks only every
 so many ms until something happens. What has a time of its own comes at that time all the same."""
 PROFILES: dict[str, dict[str, object]] = {
