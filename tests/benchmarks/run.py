@@ -1,4 +1,4 @@
-"""The figures of the tester: `python tests/benchmarks/run.py [part ...]`, parts speed, suite, load, steady, cost.
+"""The figures of the tester: `python tests/benchmarks/run.py [part ...]`: speed, suite, load, steady, cost, targets.
 
 Prints a table, and beside a figure the same work done by a peer in the same run where one is at hand: a bare loop over
 the same sockets without cases, matching or verdicts, and scapy's own building. Times are told, never asserted.
@@ -36,7 +36,10 @@ from conformance.engine.estimate import waits  # noqa: E402
 from conformance.engine.result import Result, Verdict  # noqa: E402
 from conformance.engine.run import run_variation  # noqa: E402
 from conformance.engine.scheduler import Engine  # noqa: E402
+from conformance.targets.asked import Asked  # noqa: E402
+from conformance.targets.base import TargetError  # noqa: E402
 from conformance.targets.netns import OwnKernel  # noqa: E402
+from conformance.targets.opening import opener  # noqa: E402
 
 NO_WAIT = """title: Handshake, data each way, close, number {number}
 requirements: [RFC9293-3.10.7.4-TEXT-OK]
@@ -303,7 +306,30 @@ def cost_of(options: argparse.Namespace) -> None:
     cost.numbers(tell, make)
 
 
-PARTS = {"speed": speed, "suite": suite, "load": load_many, "steady": steady, "cost": cost_of}
+# -- (h) --------------------------------------------------------------------------------------------------------
+
+
+def targets(options: argparse.Namespace) -> None:
+    """Each stack in virtual time: how soon it answers its first SYN, and the wall time of all cases, both tiers."""
+    for name in ("lwip", "libslirp", "gvisor", "pytcp", "ns3"):
+        try:
+            opened = opener(Asked(name))
+        except TargetError as problem:
+            tell(f"(h) {name}", "not here", str(problem))
+            continue
+        begin = time.perf_counter()
+        opened({}).close()
+        tell(f"(h) {name}: start-up, calibrated", f"{time.perf_counter() - begin:.2f} s")
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "conformance", "run", "--target", name, "--tier", "all", "--report"]
+            begin = time.perf_counter()
+            said = subprocess.run([*command, f"{folder}/report"], cwd=ROOT, capture_output=True, text=True, check=False)
+            took = time.perf_counter() - begin
+        counts = next((line for line in said.stdout.splitlines() if " run in " in line), said.stderr.strip()[-200:])
+        tell("    all cases, both tiers: wall time", f"{took:.1f} s", f"exit {said.returncode}; {counts}")
+
+
+PARTS = {"speed": speed, "suite": suite, "load": load_many, "steady": steady, "cost": cost_of, "targets": targets}
 
 
 def main() -> None:

@@ -128,7 +128,7 @@ class Held:
         self.fd, self.local, self.remote, self.bound = fd, local, remote, bound
         self.inside = 0
         """Threads that are inside a call on it: the stack does not bear its end meanwhile."""
-        self.gone = False
+        self.gone = self.listens = False
 
 
 class Agent:
@@ -234,6 +234,7 @@ class Agent:
         held = self._held(message)
         self._bind(held)
         self._library.listen(held.fd, message["backlog"])
+        held.listens = True
 
     async def do_accept(self, message: dict[str, Any]) -> list[object]:
         """The peer."""
@@ -289,8 +290,9 @@ class Agent:
         return self._library.getsockopt(self._held(message).fd, *OPTIONS[message["name"]])
 
     def do_poll(self, message: dict[str, Any]) -> list[str]:
-        """What is ready now."""
-        found = self._library.ready(self._held(message).fd, POLL_IN | POLL_OUT)
+        """What is ready now; the stack says OUT of listeners, too."""
+        held = self._held(message)
+        found = self._library.ready(held.fd, POLL_IN if held.listens else POLL_IN | POLL_OUT)
         return [name for bit, name in POLL_NAMES.items() if found & bit]
 
     def do_dispose(self, message: dict[str, Any]) -> None:
