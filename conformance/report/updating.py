@@ -79,7 +79,7 @@ def update(
     text = path.read_text(encoding="utf-8") if path.exists() else "reviewed:\n  kernel: []\ndeviations:\n"
     baseline = load(path) if path.exists() else Baseline()
     seen = {(entry.path, entry.line): Entry() for entry in baseline.deviations}
-    own = [entry for entry in baseline.deviations if entry.path == path]  # what another file says is not changed here
+    own = tuple(entry for entry in baseline.deviations if entry.path == path)
     fresh: dict[tuple[object, ...], dict[str, Deviation]] = {}
     everything: dict[str, set[str]] = {}
     for report in reports:
