@@ -105,6 +105,7 @@ class Run:
         self._seen = self._octets = 0
         self.inbox = Inbox()
         self._wakers: list[asyncio.Future[None]] = []
+        self._woken = 0
         self.inbox.wake = self._wake
         self.queues: dict[tuple[int, int], deque[Segment]] = {}
         self.scope = Scope({}, {}, self.base)
@@ -185,6 +186,8 @@ class Run:
     # -- receiving ------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
+        if self._wakers:
+            self._woken = self.clock.now()
         for waker in self._wakers:
             if not waker.done():
                 waker.set_result(None)
@@ -249,8 +252,8 @@ class Run:
             await self.clock.until(deadline, waker)
             self._count_wait(now, deadline)
             if self.inbox.frames:
-                waited = (self.clock.now() - self.inbox.frames[0][0]) / 1e9  # for the loop to come round to us
-                self.late = max(self.late, self.wire.lag / 1e9, waited)
+                waited = (self.clock.now() - self._woken) / 1e9 if self._woken >= now else 0.0
+                self.late = max(self.late, self.wire.lag / 1e9, waited)  # until the loop came round to us
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass; what arrives stays queued."""

@@ -214,7 +214,7 @@ class Agent:
         """A connection begins."""
         end, peer = stream.get_extra_info("sockname"), stream.get_extra_info("peername")
         key = (end[0], end[1]), (peer[0], peer[1])
-        if key in self._half_open:
+        if self._half_open.get(key, stream) is None:  # its peer was faster than the stack's word
             self._half_open[key] = stream
             self._opened(*key)
             return
@@ -318,7 +318,7 @@ class Agent:
         """Octets read; a connection that was reset ends as one that was closed."""
         held, stream = self._stream(message)
         if message.get("urgent"):
-            raise Refused("EINVAL")
+            raise Refused("EOPNOTSUPP")
         if held.reading is None:
             held.reading = asyncio.ensure_future(stream.read(min(message["count"], _LARGEST - 1)))
         reading = held.reading
