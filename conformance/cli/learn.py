@@ -162,11 +162,15 @@ def _side(name: str, asked: dict[str, Any], askers: list[Asker]) -> Side:
     """A model file, or a target that is learned first (what is known of it is not asked again)."""
     from conformance.catalogue import load as load_catalogue
     from conformance.learn import files as models
+    from conformance.learn.alphabet import builtin
     from conformance.learn.check import judge_word
-    from conformance.learn.diff import Side
+    from conformance.learn.diff import AS_IT_SAYS, Side, by_table
 
     if name.endswith((".json", ".dot")):
-        return Side(name, models.read(Path(name)))
+        model = models.read(Path(name))
+        over = str(model.facts.get("alphabet", ""))
+        alphabet = alphabet_of(over if over in builtin() else asked["alphabet"])
+        return Side(name, model, judge=by_table(model, alphabet, load_catalogue()))
     asker = _open(name, alphabet_of(asked["alphabet"]), asked)
     askers.append(asker)
     session = _session(asker, name, asked)
@@ -177,7 +181,7 @@ def _side(name: str, asked: dict[str, Any], askers: list[Asker]) -> Side:
     def judge(word: Word) -> str:
         breach = judge_word(asker, word, catalogue)[1][-1]
         if breach is None:
-            return "as the RFC has it"
+            return AS_IT_SAYS
         return f"{catalogue.get(breach.requirement).level} {breach.requirement}: {breach.expected} expected"
 
     return Side(name, session.model, asker.ask, judge)

@@ -41,9 +41,14 @@ def start_of(alphabet: Alphabet) -> State:
     return State.LISTEN if any(isinstance(s, Call) and s.verb == "listen" for s in alphabet.setup) else State.CLOSED
 
 
-def judge_word(asker: Asker, word: Word, catalogue: Catalogue) -> tuple[list[Observed], list[Breach | None]]:
-    """Walk a word live and judge each input."""
-    walk = asker.watch(word, oracle=True)
+def judge_word(
+    asker: Asker, word: Word, catalogue: Catalogue, *, patient: int | None = None
+) -> tuple[list[Observed], list[Breach | None]]:
+    """Walk a word live and judge each input.
+
+    From index `patient` on, else at the last input, a delayed acknowledgement is waited for.
+    """
+    walk = asker.watch(word, oracle=True, patient=len(word) - 1 if patient is None else patient)
     judge = Judge(catalogue, start_of(asker.alphabet))
     breaches: list[Breach | None] = []
     for observed in walk:
@@ -75,7 +80,7 @@ def check(asker: Asker, model: Model, catalogue: Catalogue) -> list[Found]:
 
 def derails(breach: Breach | None) -> bool:
     """After it the connection is in another state than the RFC has."""
-    return breach is not None and bool(breach.reached)
+    return breach is not None and (bool(breach.reached) or breach.strayed)
 
 
 def invariants(asker: Asker, model: Model) -> dict[str, Word]:
@@ -121,7 +126,7 @@ def _lines(alphabet: Alphabet, observed: Observed, replies: list[str] | None = N
         yield f"  - {step.text}"
     for reply in replies:
         yield f"  - expect: {reply}"
-    if not replies and isinstance(step, Send):
+    if not replies and isinstance(step, Send) and not observed.owed:
         yield "  - expect: nothing"
 
 

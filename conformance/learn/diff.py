@@ -10,9 +10,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from conformance.learn.alphabet import Word
+from conformance.catalogue import Catalogue
+from conformance.learn.alphabet import Alphabet, Word
 from conformance.learn.model import Model, differences
 from conformance.learn.naming import NOTHING, segments_of
+from conformance.learn.query import NO_SOCKET
+from conformance.learn.reference import OPEN, Reference
 
 _PUBLISHED = {
     "SYN(V,V,0)": "SYN",
@@ -28,6 +31,7 @@ _PUBLISHED = {
     "CLOSECONNECTION": "close",
     "CONNECT": "connect",
 }
+AS_IT_SAYS = "as the RFC has it"
 _FLAGS = re.compile(r"^([A-Z+]+)\(")
 
 
@@ -110,6 +114,27 @@ def compare(a: Side, b: Side) -> list[Difference]:
         words = [side.judge(difference.word) if side.judge is not None else "" for side in (a, b)]
         difference.rfc = (words[0], words[1])
     return list(found.values())
+
+
+def by_table(model: Model, alphabet: Alphabet, catalogue: Catalogue) -> Callable[[Word], str]:
+    """What the event table says of a model's answers, for a side that is only a file. Empty where it is open."""
+    coarse = is_published(model)
+    spoken = translated(model) if coarse else model
+    read: Callable[[str], str] = by_flags if coarse else str
+    reference = Reference(alphabet, catalogue)
+
+    def judge(word: Word) -> str:
+        if not set(word) <= set(alphabet.letters):
+            return ""
+        said = reference.say(word)[-1]
+        if said.output in (OPEN, NO_SOCKET):
+            return ""
+        if read(said.output) == read(spoken.run(word)[0][-1]):
+            return AS_IT_SAYS
+        rule = f"{catalogue.get(said.requirement).level} {said.requirement}: " if said.requirement else ""
+        return f"{rule}{said.output} expected"
+
+    return judge
 
 
 def _unnumbered(name: str) -> str:

@@ -56,7 +56,7 @@ class Explorer:
     def _walk(self, word: Word) -> tuple[list[Observed], list[Breach | None]]:
         self.walks += 1
         self.steps += len(word)
-        return judge_word(self.asker, word, self.catalogue)
+        return judge_word(self.asker, word, self.catalogue, patient=0)
 
     def _new(self, walk: list[Observed]) -> int:
         """How much of a walk led to something that was not met before; 0 when nothing did."""

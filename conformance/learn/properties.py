@@ -40,6 +40,11 @@ class Happening:
         """A segment with this flag came."""
         return any(flags & flag for flags, _ in self.replies)
 
+    @property
+    def opened(self) -> bool:
+        """An active open: another connection begins."""
+        return self.verb == "connect" and self.came(SYN)
+
 
 Move = Callable[[str, Happening], str]
 
@@ -60,6 +65,8 @@ def _bare(happening: Happening) -> bool:
 
 
 def _early_data(state: str, h: Happening) -> str:
+    if h.opened:
+        return "start"
     if h.data and state != "done":
         return BUG
     return "done" if (h.sent >= 0 and h.sent & ACK and not h.sent & RST) or state == "done" else state
@@ -71,6 +78,8 @@ def _reset_answered(state: str, h: Happening) -> str:
 
 def _after_time_wait(state: str, h: Happening) -> str:
     """Own FIN sent, acknowledged, the peer's FIN acknowledged: nothing but ACK (or a new incarnation, or a RST)."""
+    if h.opened:
+        return "start"
     if state == "over":
         return BUG if any((text or flags & FIN) for flags, text in h.replies) else state
     if h.sent >= 0 and h.sent & RST:
@@ -92,13 +101,15 @@ def _second_fin(state: str, h: Happening) -> str:
 
 
 def _end_before_fin(state: str, h: Happening) -> str:
+    if h.opened:
+        return "start"
     if h.end and state == "start":
         return BUG
-    return "fin" if h.sent >= 0 and h.sent & (FIN | RST) else state
+    return "fin" if h.came(RST) or (h.sent >= 0 and h.sent & (FIN | RST)) else state
 
 
 def _data_after_end(state: str, h: Happening) -> str:
-    if h.verb in ("accept", "connect") and h.succeeded:
+    if h.opened or (h.verb == "accept" and h.succeeded):
         return "start"
     if h.data and state == "ended":
         return BUG
@@ -107,7 +118,7 @@ def _data_after_end(state: str, h: Happening) -> str:
 
 def _syn_twice(state: str, h: Happening) -> str:
     """A SYN,ACK answers a SYN, a SYN-SENT's crossing, or repeats itself: never in a connection that carries text."""
-    if h.sent >= 0 and h.sent & RST:
+    if h.opened or (h.sent >= 0 and h.sent & RST):
         return "start"
     if state == "open" and h.came(SYN) and not (h.sent >= 0 and h.sent & SYN):
         return BUG

@@ -60,6 +60,11 @@ class Observed:
     outcomes: list[tuple[str, Outcome]] = field(default_factory=list)
     """Calls that ended, this input's own first."""
     blocked: bool = False
+    owed_before: bool = False
+    owed: bool = False
+    """An acknowledgement is owed, and may be delayed: before this input, and after it."""
+    reset: bool = False
+    """By the tester's variables the connection is reset."""
     broken: str = ""
     """An invariant that a reply breaks, and its requirement."""
     parts: list[str] = field(default_factory=list)
@@ -102,16 +107,18 @@ class Asker:
         """What each input of the word drew. Raises Inconclusive when no attempt was undisturbed."""
         return tuple(observed.output for observed in self.watch(word))
 
-    def watch(self, word: Word, *, oracle: bool = False) -> list[Observed]:
+    def watch(self, word: Word, *, oracle: bool = False, patient: int | None = None) -> list[Observed]:
         """The same with all that was seen; with `oracle` the target's own word on its state after each input.
 
-        Raises Inconclusive when no attempt was undisturbed.
+        From the input at index `patient` on a delayed acknowledgement is waited for. Else no time passes, so that no
+        timer of the stack is part of what it does. Raises Inconclusive when no attempt was undisturbed.
         """
-        return self._undisturbed(lambda: self._run(word, oracle=oracle))[0]
+        since = len(word) if patient is None else patient
+        return self._undisturbed(lambda: self._run(word, oracle=oracle, patient=since))[0]
 
     def name(self, word: Word) -> str:
         """The state that the target is in after a word: by its own word where it has one, else told from replies."""
-        found = self._undisturbed(lambda: self._run(word, name=True))[1]
+        found = self._undisturbed(lambda: self._run(word, patient=len(word), name=True))[1]
         return found or "?"
 
     def _undisturbed(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -131,7 +138,9 @@ class Asker:
             self.repeated += 1
         raise Inconclusive(f"a query was disturbed {ATTEMPTS} times: {last}")
 
-    async def _run(self, word: Word, *, oracle: bool = False, name: bool = False) -> tuple[list[Observed], str]:
+    async def _run(
+        self, word: Word, *, patient: int, oracle: bool = False, name: bool = False
+    ) -> tuple[list[Observed], str]:
         run = Run(self._variation, self.target, self._clock)
         if run.pace.challenge_interval:
             run.pace.challenge_interval += MARGIN
@@ -155,7 +164,7 @@ class Asker:
                 observed = Observed(letter)
                 found.append(observed)
                 try:
-                    await _input(run, conn, self.alphabet, observed, waiting)
+                    await _input(run, conn, self.alphabet, observed, waiting, patient=len(found) > patient)
                     if oracle and self.target.oracle is not None:
                         observed.oracle = self.target.oracle.state(conn.pair)
                 except StackDied:
@@ -192,10 +201,13 @@ async def _awaited(work: Awaitable[T]) -> T:
     return await work
 
 
-async def _input(run: Run, conn: Conn, alphabet: Alphabet, observed: Observed, waiting: list[tuple[str, Any]]) -> None:
+async def _input(
+    run: Run, conn: Conn, alphabet: Alphabet, observed: Observed, waiting: list[tuple[str, Any]], *, patient: bool
+) -> None:
     """One input, and all that it draws. Raises StackDied, Inconclusive."""
     step, then = alphabet.inputs[observed.letter], alphabet.then.get(observed.letter, ())
     observed.before, observed.fin_sent = conn.tcb.view(), conn.tcb.fin_seq is not None
+    observed.owed_before = run.delayed and conn.tcb.owed
     call: Any = None
     if isinstance(step, Send):
         await _rest(run, conn)
@@ -212,7 +224,10 @@ async def _input(run: Run, conn: Conn, alphabet: Alphabet, observed: Observed, w
             run.listener = None
     await run.prove()
     if run.delayed and conn.tcb.owed and not conn.queue:
-        await run.arrival(conn, run.clock.now() + round((SETTLE + run.pace.slack) * 1e9))
+        if patient:
+            await run.arrival(conn, run.clock.now() + round((SETTLE + run.pace.slack) * 1e9))
+        else:
+            observed.owed = True
     if isinstance(step, Call):
         _ended(run, conn, step, call, observed, waiting)
     for entry in list(waiting):
@@ -222,6 +237,7 @@ async def _input(run: Run, conn: Conn, alphabet: Alphabet, observed: Observed, w
             observed.outcomes.append((entry[0], outcome))
             observed.parts.append(outcome_text(entry[0], outcome))
     _take_all(run, conn, observed)
+    observed.reset = conn.tcb.reset
 
 
 async def _rest(run: Run, conn: Conn) -> None:

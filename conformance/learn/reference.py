@@ -16,7 +16,7 @@ from conformance.engine.scope import Conn, Scope
 from conformance.learn.alphabet import Alphabet, Word
 from conformance.learn.naming import joined, outcome_text, reply_text
 from conformance.learn.query import NO_SOCKET
-from conformance.learn.rules import requirement_of
+from conformance.learn.rules import left_open, requirement_of
 from conformance.targets.base import Endpoints, Outcome
 from conformance.tcp import states as st
 from conformance.tcp.lines import SegmentLine
@@ -100,7 +100,9 @@ class _Walk:
         arrival = st.classify(segment, view)
         outcomes = st.arrive(state, arrival)
         requirement = requirement_of(state, segment, arrival, view, outcomes[0], self._catalogue)
-        if len(outcomes) > 1 and self._catalogue.conflicts_of(requirement, str(state)):
+        if left_open(state, segment, arrival, outcomes[0]) or (
+            len(outcomes) > 1 and self._catalogue.conflicts_of(requirement, str(state))
+        ):
             self._open = True
         outcome = outcomes[0]
         conn.tcb.sent(segment)
@@ -169,7 +171,7 @@ class _Walk:
         done = outcome_text(verb, Outcome())
         if verb == "abort":
             self._accepted = False
-            quiet = state in (State.CLOSING, State.LAST_ACK, State.TIME_WAIT)
+            quiet = state in st.ABORTED_QUIETLY
             self._open = bool(self._catalogue.conflicts_of(f"RFC9293-3.10.5-{state}-ABORT", str(state)))
             parts = [] if quiet else [self._seen(Segment(RST | ACK, self._conn.tcb.snd_nxt, self._conn.tcb.rcv_nxt))]
             self._reach(State.CLOSED)

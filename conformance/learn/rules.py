@@ -5,7 +5,7 @@ Keeps the set of states that the RFC leaves possible. A requirement is named for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from conformance.catalogue import Catalogue
@@ -27,8 +27,8 @@ EXPECTED = {
 
 _EVENTS = {"close": "CLOSE", "shutdown": "CLOSE", "exit": "CLOSE", "abort": "ABORT", "connect": "active OPEN"}
 """The application's calls as the RFC's events."""
-_ABORTED_QUIETLY = frozenset({State.CLOSING, State.LAST_ACK, State.TIME_WAIT})
-"""Where an ABORT just deletes the TCB (RFC 9293 section 3.10.5)."""
+_UNSENT_FIN = {State.ESTABLISHED: State.FIN_WAIT_1, State.CLOSE_WAIT: State.LAST_ACK}
+"""A stack's own word on its state where the RFC has another: the application closed, and the FIN waits behind text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Breach:
     seen: str
     reached: str = ""
     """Where it went instead, by its own word; empty where the reply is at fault."""
+    strayed: bool = False
+    """It went elsewhere than the RFC has it, besides."""
     known: bool = False
     """Other stacks are known to do so, too."""
 
@@ -94,23 +96,52 @@ def requirement_of(
     return name if name in catalogue else _nearest(name, catalogue)
 
 
+def left_open(state: State, sent: Segment, arrival: Arrival, outcome: Outcome) -> bool:
+    """Text or a FIN behind the peer's FIN: ignored (seventh check), acknowledged or even counted (eighth check).
+
+    RFC 9293 section 3.10.7.4 says of the FIN that RCV.NXT goes over it, in whatever state, though a stream has but one.
+    """
+    behind = state in st.PEER_FIN_TAKEN and outcome.to is state and arrival.seq_ok and arrival.ack in ("ok", "dup")
+    return behind and bool(sent.length) and not sent.flags & (SYN | RST)
+
+
+def _ignored_or_acknowledged(observed: Observed) -> bool:
+    sent = observed.sent
+    assert sent is not None
+    rest = [reply for reply in _replies(observed) if not _is_free(*reply)]
+    if not rest:
+        return True
+    segment, snd_nxt, rcv_nxt = rest[0]
+    right = (rcv_nxt,) if sent.payload else (rcv_nxt, sent.end)
+    bare = len(rest) == 1 and segment.flags == ACK and not segment.payload
+    return bare and segment.seq == snd_nxt and segment.ack in right
+
+
+def _replies(observed: Observed) -> Iterator[tuple[Segment, int, int]]:
+    """Each segment that came, with snd.nxt and rcv.nxt at that time."""
+    for segment, (snd_nxt, rcv_nxt) in zip(observed.replies, observed.at, strict=True):
+        yield segment, snd_nxt, rcv_nxt
+
+
+def _is_free(segment: Segment, snd_nxt: int, rcv_nxt: int) -> bool:
+    """Data, or a FIN behind it, that was free to go then."""
+    del rcv_nxt
+    return bool(segment.flags & ACK and not segment.flags & (SYN | RST) and segment.length and segment.seq == snd_nxt)
+
+
 def _fits(reply: Reply, observed: Observed) -> bool:
     """The reply is what came. What data was free to go then, and a FIN behind it, may have come, too."""
-    rest, acked = [], False
-    for segment, (snd_nxt, rcv_nxt) in zip(observed.replies, observed.at, strict=True):
-        free = segment.flags & ACK and not segment.flags & (SYN | RST) and segment.length and segment.seq == snd_nxt
-        if free:
-            acked = acked or segment.ack == rcv_nxt
-        else:
-            rest.append((segment, snd_nxt, rcv_nxt))
+    replies = list(_replies(observed))
+    rest = [reply for reply in replies if not _is_free(*reply)]
+    acked = any(segment.ack == rcv_nxt for segment, snd_nxt, rcv_nxt in replies if _is_free(segment, snd_nxt, rcv_nxt))
     sent = observed.sent
     if not rest:
-        return reply is Reply.SILENCE or (reply is Reply.ACK and acked)
+        return reply is Reply.SILENCE or (reply is Reply.ACK and (acked or observed.owed))
     if len(rest) > 1 or sent is None:
         return False
     segment, snd_nxt, rcv_nxt = rest[0]
     flags = segment.flags & ~8
-    if reply is Reply.ACK:
+    if reply is Reply.ACK or (reply is Reply.SILENCE and observed.owed_before):
         return flags == ACK and not segment.payload and segment.seq == snd_nxt and segment.ack == rcv_nxt
     if reply is Reply.SYN_ACK:
         return flags == SYN | ACK and segment.ack == (sent.end if sent.flags & SYN else rcv_nxt)
@@ -136,6 +167,10 @@ class Judge:
         """The application has given the connection up: nobody reads what comes."""
         self._unread = False
         self._accepted = self._over = False
+        self._shut = False
+        """The application sends no more."""
+        self._cookie = False
+        """The handshake was begun, and the target says LISTEN: a SYN cookie, which an ACK completes."""
         self._queued = False
         """A connection was established that the application has not accepted: the backlog may be full."""
 
@@ -169,6 +204,9 @@ class Judge:
             requirement = requirement_of(state, sent, arrival, view, outcomes[0], self._catalogue)
             breach = Breach(requirement, state, EXPECTED[outcomes[0].reply], outcomes[0].to, observed.output)
             first = first or breach
+            if left_open(state, sent, arrival, outcomes[0]) and _ignored_or_acknowledged(observed):
+                nexts.append(state)
+                continue
             for outcome in outcomes:
                 loose = not outcome.foretold and outcome.reply in (Reply.RST_OF_ACK, Reply.RST_ACK)
                 if not (_fits(outcome.reply, observed) or (loose and _is_reset(observed))):
@@ -180,11 +218,15 @@ class Judge:
         if nexts:
             return self._reached(observed, nexts, first)
         if known:
-            self._adopt(observed, [to for to, _ in known])
-            return known[0][1]
+            return self._astray(observed, [to for to, _ in known], known[0][1])
         assert first is not None
-        self._adopt(observed, [*self.states, first.to])
-        return first
+        return self._astray(observed, [*self.states, first.to], first)
+
+    def _astray(self, observed: Observed, nexts: list[State], breach: Breach) -> Breach:
+        """The reply is a breach; if the state is, too, nothing can be said of what follows."""
+        told = self._told(observed)
+        self._adopt(observed, nexts)
+        return replace(breach, strayed=told is not None and not _same(told, breach.to))
 
     def _permitted(self, requirement: str, state: State, outcome: Outcome) -> bool:
         """Another RFC permits it, or the application has left and text draws a RST (RFC 9293 section 3.6.1)."""
@@ -215,7 +257,7 @@ class Judge:
                 (row for row in st.OTHER_ROWS if row.kind == "call" and row.on == event and state in row.states), None
             )
             to, action = (row.to, row.action) if row is not None and (done or observed.blocked) else (state, "")
-            if verb in ("close", "exit") and self._unread and _has(observed, RST):
+            if verb in ("close", "exit", "abort") and self._unread and _has(observed, RST):
                 nexts.append(State.CLOSED)  # what was not read is lost: SHOULD, RFC 9293 section 3.6.1
                 continue
             if self._call_fits(observed, action, verb, state):
@@ -231,6 +273,7 @@ class Judge:
             bad = bad or Breach(name, state, words, to, observed.output)
         if verb in ("close", "abort", "exit") and done:
             self._closed = True
+        self._shut = self._shut or (event == "CLOSE" and done)
         if nexts or bad is None:
             return self._reached(observed, nexts or list(self.states), bad)
         self._adopt(observed, [bad.to])
@@ -243,21 +286,25 @@ class Judge:
             waits = observed.before is not None and observed.before.snd_una != observed.before.snd_nxt
             return _has(observed, FIN) or (waits and not flags)
         if action.startswith("send RST"):
-            return _has(observed, RST) or (not flags and state in _ABORTED_QUIETLY)
+            return _has(observed, RST)
         if action.startswith("send SYN"):
             return flags == [SYN]
         if verb == "send":
-            return all(segment.payload and not segment.flags & (SYN | RST) for segment in observed.replies)
+            return all(
+                (segment.payload or observed.owed_before) and not segment.flags & (SYN | RST)
+                for segment in observed.replies
+            )
         return all(flag == ACK for flag in flags)
 
     # -- states -----------------------------------------------------------------------------------------------
 
     def _reached(self, observed: Observed, nexts: list[State], breach: Breach | None) -> Breach | None:
         """The reply is in order; the target's own word tells whether the state is."""
-        told = _told(observed)
+        told = self._told(observed)
         if told is State.LISTEN and State.SYN_RECEIVED in nexts:
-            self.states = tuple(dict.fromkeys(nexts))
-            return None  # a SYN cookie: nothing but the listener remembers (RFC 4987 section 3.6)
+            self._cookie = True
+            self.states = (State.LISTEN, State.SYN_RECEIVED)
+            return None  # nothing but the listener remembers (RFC 4987 section 3.6)
         if self._accepted and told is State.CLOSED and State.SYN_RECEIVED in self.states:
             nexts = [State.CLOSED]  # the listener was closed over it
         self._adopt(observed, nexts)
@@ -266,12 +313,25 @@ class Judge:
         return replace(breach, to=nexts[0], reached=str(told))
 
     def _adopt(self, observed: Observed, nexts: list[State]) -> None:
-        told = _told(observed)
+        told, before = self._told(observed), set(self.states)
         self.states = tuple(dict.fromkeys(nexts)) if told is None else (told,)
+        if self._cookie and told is State.LISTEN:
+            self.states = (State.LISTEN, State.SYN_RECEIVED)
+            self._over = bool(before & st.SYNCHRONIZED)  # the cookie can be taken again, or not any more
+        # A RST that the stack did not take, or one of its own that it did not mean: the tester's numbers are astray.
+        alive = self._cookie or told in st.SYNCHRONIZED | {State.SYN_RECEIVED}
+        self._over = self._over or (observed.reset and alive)
 
-
-def _told(observed: Observed) -> State | None:
-    return State(observed.oracle) if observed.oracle in [str(state) for state in State] else None
+    def _told(self, observed: Observed) -> State | None:
+        """The target's own word on its state, as the RFC calls it."""
+        if observed.oracle not in [str(state) for state in State]:
+            return None
+        told = State(observed.oracle)
+        if not self._shut or observed.fin_sent or _has(observed, FIN):
+            return told
+        if told is State.CLOSE_WAIT and set(self.states) & {State.FIN_WAIT_1, State.CLOSING}:
+            return State.CLOSING
+        return _UNSENT_FIN.get(told, told)
 
 
 def _same(a: State, b: State) -> bool:

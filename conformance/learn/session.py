@@ -20,9 +20,13 @@ from conformance.learn.query import Asker
 from conformance.targets.asked import Asked, is_address
 from conformance.targets.base import TargetError
 from conformance.targets.opening import opener
+from conformance.targets.stacks import adapters
 
 _UNTHROTTLED = {"tcp_invalid_ratelimit": "0"}
-"""Where a setting can do it, challenge ACKs are not limited: what was answered must not depend on what was before."""
+"""Where a setting can do it, challenge ACKs are not limited: what was answered must not depend on what was before.
+
+Nor must time pass between them, in which the stack's timers fire. A stack's profile `unthrottled` does the same.
+"""
 
 
 def open_asker(name: str, alphabet: Alphabet, *, version: int = 4, sysctls: Mapping[str, str] | None = None) -> Asker:
@@ -33,7 +37,7 @@ def open_asker(name: str, alphabet: Alphabet, *, version: int = 4, sysctls: Mapp
         )
     own = name.split(":", maxsplit=1)[0] == "linux"
     wanted = {**_UNTHROTTLED, **(sysctls or {})} if own else dict(sysctls or {})
-    target = opener(Asked(target=name, sysctls=wanted))({})
+    target = opener(Asked(target=_unthrottled(name), sysctls=wanted))({})
     try:
         if not target.calibration.barrier_sound:
             raise TargetError(f"{name}: silence can't be proven on this path, and waiting for it would take hours")
@@ -46,6 +50,11 @@ def open_asker(name: str, alphabet: Alphabet, *, version: int = 4, sysctls: Mapp
         target.close()
         raise
     return Asker(target, alphabet, version)
+
+
+def _unthrottled(name: str) -> str:
+    adapter = adapters().get(name)
+    return f"{name}:unthrottled" if adapter is not None and "unthrottled" in adapter.profiles else name
 
 
 def key(asker: Asker, sysctls: Mapping[str, str]) -> str:
@@ -104,7 +113,7 @@ def run(
     progress.phase = "naming states"
     model.names = numbered([asker.name(word) for word in model.access()])
     flaws = list(cache.flaws.values())
-    model.facts = _facts(asker, cache, learned, flaws)
+    model.facts = _facts(asker, cache, learned, flaws, effort)
     session = Session(learned, flaws, model.facts)
     (folder / "model.json").write_text(files.to_json(model), encoding="utf-8")
     (folder / "model.dot").write_text(files.to_dot(model), encoding="utf-8")
@@ -117,7 +126,7 @@ def _doubts(model: Model, alphabet: Alphabet) -> list[Word]:
     return [verdict.word for verdict in verify(model, alphabet) if verdict.word is not None]
 
 
-def _facts(asker: Asker, cache: Cache, learned: Learned, flaws: list[Flaw]) -> dict[str, object]:
+def _facts(asker: Asker, cache: Cache, learned: Learned, flaws: list[Flaw], effort: Effort) -> dict[str, object]:
     seconds = learned.seconds
     return {
         "target": asker.target.name,
@@ -133,6 +142,8 @@ def _facts(asker: Asker, cache: Cache, learned: Learned, flaws: list[Flaw]) -> d
             "resumed": cache.resumed,
             "repeated": asker.repeated,
             "rounds": learned.rounds,
+            "depth": effort.depth,
+            "words": effort.words,
             "seconds": round(seconds, 2),
             "microseconds_a_step": round(seconds * 1e6 / cache.steps, 1) if cache.steps else 0,
             "counterexamples": learned.sources,

@@ -52,6 +52,8 @@ NO_TCB = frozenset({CLOSED, LISTEN})
 OWN_FIN_SENT = frozenset({FIN_WAIT_1, FIN_WAIT_2, CLOSING, LAST_ACK, TIME_WAIT})
 PEER_FIN_TAKEN = frozenset({CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT})
 SYNCHRONIZED = frozenset({ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT})
+ABORTED_QUIETLY = frozenset({CLOSING, LAST_ACK, TIME_WAIT})
+"""Where an ABORT sends no RST (RFC 9293 section 3.10.5): each side has sent its FIN."""
 REPEATS = {
     SYN_SENT: s.SYN,
     SYN_RECEIVED: s.SYN | s.ACK,
@@ -343,7 +345,8 @@ OTHER_ROWS: tuple[Transition, ...] = (
     _t("T12", [ESTABLISHED], "call", "CLOSE", "send FIN", FIN_WAIT_1, "3.10.4"),
     _t("T18", [CLOSE_WAIT], "call", "CLOSE", "send FIN", LAST_ACK, "3.10.4"),
     _t("X04", [SYN_SENT], "call", "ABORT", "delete TCB", CLOSED, "3.10.5"),
-    _t("N3a", SYNCHRONIZED | {SYN_RECEIVED}, "call", "ABORT", "send RST", CLOSED, "3.10.5"),
+    _t("N3a", (SYNCHRONIZED | {SYN_RECEIVED}) - ABORTED_QUIETLY, "call", "ABORT", "send RST", CLOSED, "3.10.5"),
+    _t("X24", ABORTED_QUIETLY, "call", "ABORT", "delete TCB", CLOSED, "3.10.5"),
     _t("T20", [TIME_WAIT], "timeout", "2MSL", "delete TCB", CLOSED, "3.10.8"),
     _t("X11", [SYN_RECEIVED], "timeout", "SYN,ACK given up", "", CLOSED, "3.8.3; 3.10.8"),
     _t("X12", [SYN_SENT], "timeout", "SYN given up", "report to user", CLOSED, "3.8.3"),

@@ -27,7 +27,7 @@ def asker_of(name, alphabet):
 def test_a_stack_is_learned_and_its_model_foretells_it(name, tmp_path):
     asker = asker_of(name, "flags")
     try:
-        session = run(asker, tmp_path, Effort(words=100, depth=0, seeds=asker.alphabet.seeds))
+        session = run(asker, tmp_path, Effort(words=300, depth=0, seeds=asker.alphabet.seeds))
         model = session.model
         assert session.learned.finished
         assert not session.flaws

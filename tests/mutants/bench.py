@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from conformance.cases import model as m
@@ -49,10 +50,10 @@ class Seen:
         return self.verdict in ("FAIL", "DEVIATION")
 
 
-@lru_cache(maxsize=1)
-def variations() -> tuple[m.Variation, ...]:
-    """Every variation of the suite: the first one of each case, then the rest, as they stand."""
-    root = suite()
+@lru_cache(maxsize=2)
+def variations(folder: Path | None = None) -> tuple[m.Variation, ...]:
+    """Every variation of the suite, or of `folder`: the first one of each case, then the rest, as they stand."""
+    root = folder or suite()
     known = frozenset(requirement.id for requirement in load_catalogue())
     cases = [load_file(path, place, known) for path, place in find([root])]
     return (*(case.variations[0] for case in cases), *(v for case in cases for v in case.variations[1:]))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mutations.altering import AlteringTarget, Mutation
@@ -75,7 +76,9 @@ class _Found:
 class Measurer:
     """Measures mutants one after the other, with an unchanged target of each kind opened beside."""
 
-    def __init__(self, thorough: bool = False, most: int | None = None) -> None:
+    def __init__(self, thorough: bool = False, most: int | None = None, suite: Path | None = None) -> None:
+        self._suite = suite
+        """A folder of cases that are run instead of the suite's own."""
         self.most = most
         """No more variations than that for one mutant; None is no limit."""
         self.thorough = thorough
@@ -121,7 +124,9 @@ class Measurer:
         others: list[Seen] = []
         ran: list[Seen] = []
         deaths = 0
-        able = [v for v in ordered(mutant, variations()) if bench.able(v) and (self.thorough or v.version == 4)]
+        able = [
+            v for v in ordered(mutant, variations(self._suite)) if bench.able(v) and (self.thorough or v.version == 4)
+        ]
         chosen = {v.id: v for v in able[: self.most]}
         likely = sum(mutant.named_by(v.case.requirements) for v in chosen.values())
         for seen in bench.run(list(chosen.values()), wrap):

@@ -30,9 +30,11 @@ PROCESSES = 2
 _measurer: Measurer | None = None
 
 
-def chosen(sample: int | None, seed: int, names: Sequence[str], kind: str) -> list[Mutant]:
+def chosen(sample: int | None, seed: int, names: Sequence[str], kind: str, part: str | None = None) -> list[Mutant]:
     """Those of the table that were asked for. Raises TableError."""
-    known = {mutant.name: mutant for mutant in mutants() if kind in ("all", mutant.kind)}
+    known = {
+        mutant.name: mutant for mutant in mutants() if kind in ("all", mutant.kind) and part in (None, mutant.part)
+    }
     for name in names:
         if name not in known:
             raise TableError(f"there is no mutant {name!r}")
@@ -42,9 +44,9 @@ def chosen(sample: int | None, seed: int, names: Sequence[str], kind: str) -> li
     return some
 
 
-def _begin(thorough: bool) -> None:
+def _begin(thorough: bool, suite: Path | None) -> None:
     global _measurer
-    _measurer = Measurer(thorough)
+    _measurer = Measurer(thorough, suite=suite)
 
 
 def _score(mutant: Mutant, target: str) -> Score:
@@ -52,10 +54,10 @@ def _score(mutant: Mutant, target: str) -> Score:
     return _measurer.score(mutant, target)
 
 
-def measured(some: Sequence[Mutant], target: str, thorough: bool = False) -> Iterator[Score]:
+def measured(some: Sequence[Mutant], target: str, thorough: bool = False, suite: Path | None = None) -> Iterator[Score]:
     """The score of each, as they are done. Raises TargetError, MissingError, RuntimeError, TableError."""
     spawn = multiprocessing.get_context("spawn")  # never a copy of a process that holds agents
-    with ProcessPoolExecutor(PROCESSES, mp_context=spawn, initializer=_begin, initargs=(thorough,)) as pool:
+    with ProcessPoolExecutor(PROCESSES, mp_context=spawn, initializer=_begin, initargs=(thorough, suite)) as pool:
         jobs = [pool.submit(_score, mutant, target) for mutant in some]
         try:
             for job in as_completed(jobs):
@@ -108,14 +110,16 @@ def main() -> int:
     parser.add_argument("--kind", choices=("all", "source", "reply"), default="all")
     parser.add_argument("--target", default="lwip:full", help="before which reply mutants stand (default: lwip:full)")
     parser.add_argument("--thorough", action="store_true", help="with the variations over IPv6, too")
+    parser.add_argument("--suite", type=Path, metavar="DIR", help="cases that are run instead of the suite's own")
+    parser.add_argument("--part", help="only those of one table, such as states")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
     asked = parser.parse_args()
     if asked.sample is not None and asked.sample < 1:
         parser.error("--sample takes a number from 1 on")
     scores = []
     try:
-        some = chosen(asked.sample, asked.seed, asked.names, asked.kind)
-        for score in measured(some, asked.target, asked.thorough):
+        some = chosen(asked.sample, asked.seed, asked.names, asked.kind, asked.part)
+        for score in measured(some, asked.target, asked.thorough, asked.suite):
             scores.append(score)
             print(line(score), flush=True)
     except TableError as problem:

@@ -29,6 +29,7 @@ _PROFILES = {
     "rack-off": "without RACK and tail loss probes",
     "cubic": "CUBIC instead of Reno",
     "syncookies": "SYN cookies always",
+    "unthrottled": "without a limit of challenge ACKs, as learning has it",
 }
 
 

@@ -150,10 +150,14 @@ func (a *agent) hello() map[string]any {
 		names = append(names, verb)
 	}
 	sort.Strings(names)
+	interval := 0.5
+	if a.profile == "unthrottled" {
+		interval = 0
+	}
 	return map[string]any{
 		"protocol": 1, "stack": "gVisor netstack", "version": version, "clock": "virtual", "frames": "channel",
 		"ip": []int{4, 6}, "verbs": names, "state": true, "reset": true, "ports": "exact", "quick_ack": true,
-		"msl": (tcp.DefaultTCPTimeWaitTimeout / 2).Seconds(), "first_repeat": 1.5, "challenge_interval": 0.5, "throttles_text": true,
+		"msl": (tcp.DefaultTCPTimeWaitTimeout / 2).Seconds(), "first_repeat": 1.5, "challenge_interval": interval, "throttles_text": true,
 		"options": a.network.options(), "settings": a.network.settings(),
 	}
 }

@@ -131,6 +131,11 @@ func (n *network) adjust(profile string) error {
 	case "cubic":
 		control := tcpip.CongestionControlOption("cubic")
 		options = append(options, &control)
+	case "unthrottled":
+		limit := stack.TCPInvalidRateLimitOption(0)
+		if err := n.SetOption(limit); err != nil {
+			return fmt.Errorf("the limit of challenge ACKs: %s", err)
+		}
 	case "syncookies":
 		cookies := tcpip.TCPAlwaysUseSynCookies(true)
 		options = append(options, &cookies)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import ipaddress
+import os
 import select
 import socket
 import struct
@@ -22,6 +23,8 @@ _FAST = 2
 _EVENTS = ((1, select.POLLIN), (2, select.POLLOUT), (4, select.POLLPRI), (8, select.POLLERR), (16, select.POLLHUP))
 _NEVER = 0xFFFFFFFF
 _MILLISECOND = 1_000_000
+_REFUSAL = 5
+"""ms of real time in which the loopback device decides an open, once the machine gets to it; most often it has."""
 
 _Pointer = ctypes.c_void_p
 _Write = ctypes.CFUNCTYPE(ctypes.c_ssize_t, _Pointer, ctypes.c_size_t, _Pointer)
@@ -131,6 +134,14 @@ class Connection:
     """A port: the stack's; or the tester's, where the stack opens."""
 
 
+def _connects(descriptor: int) -> bool:
+    """A TCP socket whose open nobody has answered yet."""
+    with socket.socket(fileno=os.dup(descriptor)) as one:
+        if one.type != socket.SOCK_STREAM:
+            return False
+        return one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\2"  # SYN-SENT
+
+
 def _sockaddr(address: str, port: int) -> bytes:
     octets = ipaddress.ip_address(address).packed
     if len(octets) == 4:
@@ -212,6 +223,8 @@ class Slirp:
             wanted = [event for asked, event in self._asked if asked == descriptor]
             poll.register(descriptor, sum(real for flag, real in _EVENTS if any(flag & event for event in wanted)))
         ready = dict(poll.poll(0))
+        if any(_connects(descriptor) for descriptor, _ in self._asked if descriptor not in ready):
+            ready = dict(poll.poll(_REFUSAL))
         for index, (descriptor, events) in enumerate(self._asked):
             seen = ready.get(descriptor, 0)
             found = sum(flag for flag, real in _EVENTS if seen & real)

@@ -17,7 +17,10 @@ _AGENT = Path(__file__).with_name("agent.py")
 _PACKAGES = ("pmd-pytcp==0.3.8", "pmd-net-addr==0.0.3", "pmd-net-proto==0.0.3", "typing_extensions>=4.6")
 _OLDEST = (3, 10)
 """Of Python: before it the package does without the slots of its classes."""
-_PROFILES = {"long-time-wait": "with a TIME-WAIT of four minutes"}
+_PROFILES = {
+    "long-time-wait": "with a TIME-WAIT of four minutes",
+    "unthrottled": "with a challenge ACK a millisecond, as learning has it",
+}
 
 
 def prepare(profile: str, cache: Path) -> Program:

@@ -47,6 +47,7 @@ so many ms until something happens. What has a time of its own comes at that tim
 PROFILES: dict[str, dict[str, object]] = {
     "": {},
     "long-time-wait": {"tcp.time_wait.delay_ms": 240_000},
+    "unthrottled": {"tcp.challenge_ack.rate_limit_ms": 1},  # it takes no 0
 }
 PENDING = object()
 

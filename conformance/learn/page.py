@@ -1,0 +1,111 @@
+"""Keeps the page that compares the committed models: `python -m conformance.learn.page [LEARNED ...]`.
+
+Takes the folders that `conformance learn` wrote (reports/learned/TARGET-ALPHABET) into reports/models, and writes the
+tables of its README.md anew from the models that are there; what people wrote around them stays.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from conformance.learn import files
+from conformance.learn.diff import Side, compare
+from conformance.learn.model import Model
+
+FOLDER = Path("reports") / "models"
+BEGIN, END = "<!-- tables: python -m conformance.learn.page -->", "<!-- end of tables -->"
+_KEPT = {"model.json": ".json", "model.dot": ".dot", "model.svg": ".svg", "findings.txt": ".txt"}
+_ORDER = ("flags", "server", "client", "full")
+
+
+def take(learned: Path, folder: Path) -> None:
+    """Copy what one run wrote. Raises OSError."""
+    for name, suffix in _KEPT.items():
+        if (learned / name).exists():
+            shutil.copyfile(learned / name, folder / f"{learned.name}{suffix}")
+
+
+def models(folder: Path) -> dict[str, Model]:
+    """The models by name: by stack, then by alphabet. Raises ModelError."""
+    found = {path.stem: files.read(path) for path in folder.glob("*.json")}
+    return dict(sorted(found.items(), key=lambda item: (_stack(*item), _rank(item[1]))))
+
+
+def _stack(name: str, model: Model) -> str:
+    return name.removesuffix(f"-{model.facts['alphabet']}")
+
+
+def _rank(model: Model) -> tuple[int, str]:
+    alphabet = str(model.facts["alphabet"])
+    return (_ORDER.index(alphabet) if alphabet in _ORDER else len(_ORDER), alphabet)
+
+
+def tables(found: dict[str, Model]) -> str:
+    """The figures of each model, and how many differences there are between any two stacks."""
+    return "\n".join([*_figures(found), "", *_differences(found)])
+
+
+def _figures(found: dict[str, Model]) -> Iterator[str]:
+    yield "| model | stack | states | inputs | queries | steps | seconds | us a step | right if no more states than |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for name, model in found.items():
+        said: Any = model.facts["statistics"]
+        resumed = f" (+{said['resumed']} before)" if said["resumed"] else ""
+        queries = f"{said['queries']}{resumed}"
+        proof = f"{said['states']}+{said['depth']}" if model.facts["finished"] else "not finished"
+        flaws = len(model.facts["nondeterminism"])  # type: ignore[arg-type]
+        if flaws:
+            proof += f"; {flaws} words answered in two ways"
+        cells = (f"[{name}]({name}.svg)", _version(str(model.facts["kernel"])), said["states"], said["inputs"], queries)
+        more = (said["steps"], said["seconds"], said["microseconds_a_step"], proof)
+        yield f"| {' | '.join(map(str, (*cells, *more)))} |"
+
+
+def _version(kernel: str) -> str:
+    """Of an own kernel the release, without whose build it is."""
+    return re.sub(r"^(Linux \d+\.\d+).*", r"\1", kernel)
+
+
+def _differences(found: dict[str, Model]) -> Iterator[str]:
+    whole = {name: model for name, model in found.items() if model.facts["finished"]}
+    for alphabet in _ORDER:
+        names = [name for name, model in whole.items() if model.facts["alphabet"] == alphabet]
+        if len(names) < 2:
+            continue
+        counts = {(a, b): len(compare(Side(a, whole[a]), Side(b, whole[b]))) for a, b in combinations(names, 2)}
+        short = [_stack(name, whole[name]) for name in names]
+        yield f"Differences over `{alphabet}`, of cause:"
+        yield ""
+        yield f"| | {' | '.join(short[1:])} |"
+        yield "|---" * len(short) + "|"
+        for row, one in enumerate(names[:-1]):
+            cells = ["" if column <= row else str(counts[one, names[column]]) for column in range(1, len(names))]
+            yield f"| {short[row]} | {' | '.join(cells)} |"
+        yield ""
+
+
+def written(page: str, found: dict[str, Model]) -> str:
+    """The page with its tables made anew. Raises ValueError: the marks are not there."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no {BEGIN!r} or no {END!r} behind it")
+    return f"{before}{BEGIN}\n{tables(found)}\n{END}{after}"
+
+
+def main(learned: Sequence[str]) -> None:
+    """The command."""
+    for name in learned:
+        take(Path(name), FOLDER)
+    page = FOLDER / "README.md"
+    page.write_text(written(page.read_text(encoding="utf-8"), models(FOLDER)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
