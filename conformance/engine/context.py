@@ -251,7 +251,7 @@ class Run:
             self._wakers.append(waker)
             await self.clock.until(deadline, waker)
             self._count_wait(now, deadline)
-            if self.inbox.frames:
+            if self.inbox.frames and self.target.time is None:
                 waited = (self.clock.now() - self._woken) / 1e9 if self._woken >= now else 0.0
                 self.late = max(self.late, self.wire.lag / 1e9, waited)  # until the loop came round to us
 

@@ -14,10 +14,6 @@ from conformance.cases.model import Place
 __all__ = ["Difference", "Event", "Finding", "NamedState", "Place", "Result", "Verdict"]
 
 
-LATE = "our own process was"
-"""How the reason of a verdict begins that is INCONCLUSIVE because the tester was late; `finding` has the rest."""
-
-
 class Verdict(StrEnum):
     """The six verdicts; see cases/README.md for when each is given."""
 

@@ -12,7 +12,6 @@ from conformance.catalogue import Catalogue, Level
 from conformance.engine.acting import begin
 from conformance.engine.clock import Clock
 from conformance.engine.context import MOST_SEEN, Inconclusive, Run, StepFailed, Stopped, Unsupported
-from conformance.engine.result import LATE as LATE_WORDS
 from conformance.engine.result import Finding, Result, Verdict
 from conformance.engine.scope import HarnessError
 from conformance.targets.base import AdapterError, StackDied, Target
@@ -148,7 +147,7 @@ async def run_variation(
             result.reason = f"the target floods: {flood} frames came during this case: {result.reason}"
         elif died is None and run.late > LATE and result.verdict is not Verdict.INCONCLUSIVE:
             result.verdict = Verdict.INCONCLUSIVE
-            result.reason = f"{LATE_WORDS} {run.late:.2f} s late: {result.reason}"
+            result.reason = f"our own process was {run.late:.2f} s late: {result.reason}"
     except StackDied as death:
         result.died = True
         step = run.steps[-1] if run.steps else steps[0]

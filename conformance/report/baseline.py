@@ -41,7 +41,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conformance.catalogue.catalogue import Catalogue, UnknownRequirementError
-from conformance.engine.result import LATE, Result, Verdict
+from conformance.engine.result import Result, Verdict
 
 _VERDICTS = {str(v): v for v in (Verdict.FAIL, Verdict.DEVIATION, Verdict.UNSUPPORTED, Verdict.INCONCLUSIVE)}
 
@@ -208,12 +208,8 @@ class Baseline:
 
 
 def meets(result: Result, entry: Deviation) -> bool:
-    """True when the result is just what the entry says; whether it applies is another question.
-
-    A known failure that a tester saw which was late is met: not FAIL, for it may be our doing, and yet no news.
-    """
-    late = result.verdict is Verdict.INCONCLUSIVE and result.reason.startswith(LATE) and entry.requirement is not None
-    if result.verdict is not entry.verdict and not late:
+    """True when the result is just what the entry says; whether it applies is another question."""
+    if result.verdict is not entry.verdict:
         return False
     if entry.requirement is None:
         return True

@@ -281,11 +281,3 @@ def test_a_likeness_that_is_wrong_is_an_error(tmp_path: Path, head: str, message
     path.write_text(head + "reviewed: {kernel: [x]}\ndeviations: []\n")
     with pytest.raises(BaselineError, match=message):
         load(path)
-
-
-def test_a_known_failure_that_was_seen_late_is_no_news_and_another_one_is_not_decided(tmp_path: Path):
-    known = baseline(tmp_path, entry())
-    late = replace(failing(), verdict=Verdict.INCONCLUSIVE, reason="our own process was 0.10 s late: x")
-    assert known.judge(late, HERE).kind is Kind.KNOWN
-    assert Baseline().judge(late, HERE).kind is Kind.NOT_DECIDED
-    assert known.judge(replace(late, reason="the preamble was not completed"), HERE).kind is Kind.NOT_DECIDED
