@@ -25,7 +25,7 @@ def begin(run: Run, step: m.Step) -> Awaitable[None] | None:
     Raises StepFailed, Inconclusive, Unsupported, Stopped, HarnessError.
     """
     run.steps.append(step)
-    run.count_held()
+    run.lateness.step(run.waited)
     if run.observer is not None:
         run.observer(step)
     return _KINDS[type(step)](run, step)

@@ -13,6 +13,7 @@ from typing import Any
 from conformance.cases.model import Connection, Step, Variation
 from conformance.engine.clock import Clock
 from conformance.engine.expectation import relative, seen_text
+from conformance.engine.lateness import Lateness
 from conformance.engine.result import Difference, Event, Finding, NamedState
 from conformance.engine.scope import Conn, HarnessError, Scope
 from conformance.targets.base import AgentSocket, Endpoints, Target
@@ -26,8 +27,6 @@ from conformance.wire.codec import Encoder, decode
 
 SETTLE = 0.5
 """Seconds within which a permitted delay of an acknowledgement ends (RFC 9293 section 3.8.6.3, SHLD-18's bound)."""
-LATE_SHARE = 0.02
-"""How late, as a share of a wait, our own process may be without harm."""
 MOST_SEEN, MOST_OCTETS = 50_000, 100_000_000
 """Frames of the target that one case looks at, and octets: far more than any case asks for."""
 UNPROVEN = 0.2
@@ -98,9 +97,7 @@ class Run:
         self.check_oracle = True
         self.observer: Callable[[Step], None] | None = None
         """Told of every step before it is performed."""
-        self.late = 0.0
-        """Seconds: the most that a timer of ours fired late, or that our process was kept from running."""
-        self._marked, self._marked_waited = self.base, 0
+        self.lateness = Lateness(clock)
         self.icmp: list[IcmpMessage] = []
         self._seen = self._octets = 0
         self.inbox = Inbox()
@@ -253,7 +250,7 @@ class Run:
             self._count_wait(now, deadline)
             if self.inbox.frames and self.target.time is None:
                 waited = (self.clock.now() - self._woken) / 1e9 if self._woken >= now else 0.0
-                self.late = max(self.late, self.wire.lag / 1e9, waited)  # until the loop came round to us
+                self.lateness.add(max(self.wire.lag / 1e9, waited))  # until the loop came round to us
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass; what arrives stays queued."""
@@ -266,8 +263,7 @@ class Run:
     def _count_wait(self, begin: int, deadline: int) -> None:
         now = self.clock.now()
         self.waited += now - begin
-        # A hundredth of a second matters after a wait of a tenth, not after one of a minute.
-        self.late = max(self.late, (now - deadline) / 1e9 - LATE_SHARE * (deadline - begin) / 1e9)
+        self.lateness.timer(begin, deadline, now)
 
     def take(self, conn: Conn, step: Step) -> Segment:
         """Take the next segment out of the queue and adopt its numbers. Raises StepFailed on a broken invariant."""
@@ -321,13 +317,6 @@ class Run:
                 raise Inconclusive("the barrier that proves silence was lost three times")
         self.pump()
         self.acted = False
-
-    def count_held(self) -> None:
-        """A step begins or has failed: time since the one before that was not spent waiting was taken from us."""
-        now = self.clock.now()
-        held = (now - self._marked - self.waited + self._marked_waited) / 1e9
-        self.late = max(self.late, held)
-        self._marked, self._marked_waited = now, self.waited
 
     # -- steps ----------------------------------------------------------------------------------------------
 

@@ -140,14 +140,14 @@ async def run_variation(
         result.died = died is not None
         why = failure if died is None else run.fail(run.steps[-1], str(died))
         _judge(result, why.finding, catalogue, preamble=index < lead and not failure.breach)
-        run.count_held()
+        run.lateness.step(run.waited)
         flood = target.wire.counters().get("received", 0) - received
         if flood > MOST_SEEN and not target.clean_path:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"the target floods: {flood} frames came during this case: {result.reason}"
-        elif died is None and run.late > LATE and result.verdict is not Verdict.INCONCLUSIVE:
+        elif died is None and run.lateness.seconds > LATE and result.verdict is not Verdict.INCONCLUSIVE:
             result.verdict = Verdict.INCONCLUSIVE
-            result.reason = f"our own process was {run.late:.2f} s late: {result.reason}"
+            result.reason = f"our own process was {run.lateness.seconds:.2f} s late: {result.reason}"
     except StackDied as death:
         result.died = True
         step = run.steps[-1] if run.steps else steps[0]

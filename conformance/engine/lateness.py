@@ -1,0 +1,43 @@
+"""How late our own process was, and how much of that may still be the reason for what is seen."""
+
+from __future__ import annotations
+
+from conformance.engine.clock import Clock
+
+SHARE = 0.02
+"""How late, as a share of a wait, a timer may fire without harm: a hundredth of a second matters after a tenth of one,
+not after a minute."""
+FADES = 200
+"""Seconds after which a second of lateness does no more harm, a tenth of them for a tenth of it: by then the target's
+timers, which may have taken it for a round trip, have seen others."""
+
+
+class Lateness:
+    """Of one case. Moments are ns of `clock`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._most, self._at = 0.0, clock.now()
+        self._marked, self._marked_waited = self._at, 0
+
+    @property
+    def seconds(self) -> float:
+        """The most that a timer of ours fired late, or that our process was kept from running, less what has faded."""
+        return max(0.0, self._most - (self._clock.now() - self._at) / (FADES * 1e9))
+
+    def add(self, seconds: float) -> None:
+        """Our process was so late."""
+        if seconds > 0 and seconds > self.seconds:
+            self._most, self._at = seconds, self._clock.now()
+
+    def timer(self, begin: int, deadline: int, fired: int) -> None:
+        """A wait that began at `begin` should have ended at `deadline`, and did at `fired`."""
+        self.add((fired - deadline) / 1e9 - SHARE * (deadline - begin) / 1e9)
+
+    def step(self, waited: int) -> None:
+        """A step begins or has failed: time since the one before that was not `waited` for (ns in all) was lost."""
+        now = self._clock.now()
+        held = (now - self._marked - waited + self._marked_waited) / 1e9
+        self._marked, self._marked_waited = now, waited
+        if held > 0.001:
+            self.add(held)

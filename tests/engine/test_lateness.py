@@ -1,0 +1,56 @@
+"""Our own lateness is held against what is seen soon after it, and less and less against what comes later."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.engine.lateness import FADES, Lateness
+
+SECOND = 1_000_000_000
+
+
+class Clock:
+    time = 0
+
+    def now(self) -> int:
+        return self.time
+
+    async def until(self, moment, wake) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_it_fades_and_the_worst_counts(clock):
+    lateness = Lateness(clock)
+    lateness.add(0.1)
+    assert lateness.seconds == pytest.approx(0.1)
+    clock.time = round(0.05 * FADES * SECOND)
+    assert lateness.seconds == pytest.approx(0.05)
+    lateness.add(0.04)  # less than what is left of the other
+    assert lateness.seconds == pytest.approx(0.05)
+    lateness.add(0.06)
+    assert lateness.seconds == pytest.approx(0.06)
+    clock.time += FADES * SECOND
+    assert lateness.seconds == 0
+
+
+def test_a_long_wait_may_end_a_little_later(clock):
+    lateness = Lateness(clock)
+    lateness.timer(0, 60 * SECOND, 61 * SECOND)
+    assert lateness.seconds == 0
+    lateness.timer(0, SECOND // 10, SECOND)
+    assert lateness.seconds == pytest.approx(0.898)
+
+
+def test_what_was_not_waited_for_between_two_steps_was_taken_from_us(clock):
+    lateness = Lateness(clock)
+    clock.time = 3 * SECOND
+    lateness.step(2 * SECOND)
+    assert lateness.seconds == pytest.approx(1)
+    clock.time = 5 * SECOND
+    lateness.step(4 * SECOND)
+    assert lateness.seconds == pytest.approx(1 - 2 / FADES)
