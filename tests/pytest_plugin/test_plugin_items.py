@@ -76,7 +76,7 @@ def test_selections(suite, pytester, args, count):
         ("--requirement=MUST-12", "*did you mean RFC9293-MUST-12*"),
         ("--section=99", "*no requirement of the catalogue is in section '99'*"),
         ("--state=OPEN", "*'OPEN' is none of CLOSED, LISTEN*"),
-        ("--tier=short", "*--tier: 'short' is none of default, long, all*"),
+        ("--tier=short", "*--tier: 'short' is none of default, quick, long, all*"),
         ("--sysctl=tcp_sack", "*say NAME=VALUE*"),
     ],
 )
