@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import cost  # noqa: E402
+import stability  # noqa: E402
 from bare import Bare, scapy_builds  # noqa: E402
 
 from conformance.cases.loader import find, load_file  # noqa: E402
@@ -263,33 +264,14 @@ def load_many(options: argparse.Namespace) -> None:
 
 
 def steady(options: argparse.Namespace) -> None:
-    """The suite's short cases over and over, idle and beside four busy processes: which verdicts differ."""
+    """The suite's short cases over and over, quiet and in trouble: which verdicts differ."""
     variations = [v for v in default_tier() if waits(v.build()[0]) < options.short]
-    rounds = -(-options.verdicts // len(variations))
-    with engine(check_oracle=True) as running:
-        quiet = {result.id: result.verdict for result in run_all(running, variations)}
-        for name, busy in (("idle", 0), ("beside four busy processes", 4)):
-            # Programs of their own: a fork would keep copies of the agent's sockets, and no close() would be the last.
-            hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
-            differing: list[str] = []
-            count = 0
-            begin = time.perf_counter()
-            for _ in range(rounds):
-                for result in run_all(running, variations):
-                    count += 1
-                    if result.verdict is not quiet[result.id]:
-                        differing.append(f"{result.id}: {quiet[result.id]} then {result.verdict}: {result.reason}")
-            for hog in hogs:
-                hog.kill()
-                hog.wait()
-            took = time.perf_counter() - begin
-            tell(
-                f"(d) {count} verdicts {name}: that differ",
-                str(len(differing)),
-                f"{took:.0f} s, {len(variations)} variations",
-            )
-            for line in differing[:10]:
-                print(f"    {line}")
+    for way in options.ways.split(","):
+        if way in stability.APART:
+            stability.apart(tell, way)
+            continue
+        with engine(check_oracle=True) as running:
+            stability.inside(tell, run_all, running, variations, options.verdicts, way)
 
 
 # -- (e), (f), (g) ----------------------------------------------------------------------------------------------
@@ -338,7 +320,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which to run; all when none is named")
     parser.add_argument("--profile", action="store_true", help="print where the time of (a) goes")
     parser.add_argument("--files", type=int, default=10_000, help="cases of (c)")
-    parser.add_argument("--verdicts", type=int, default=2_000, help="verdicts of (d), idle and busy each")
+    parser.add_argument("--verdicts", type=int, default=2_000, help="verdicts of (d), each way")
+    parser.add_argument("--ways", default="idle,busy", help="of (d): idle, busy, crowd, stalls, split, path")
     parser.add_argument("--short", type=float, default=4.0, help="(d): leave out what waits longer, in seconds")
     parser.add_argument("--first-segment", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--concurrent", type=int, help=argparse.SUPPRESS)
