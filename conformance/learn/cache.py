@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from conformance.learn.alphabet import Word, parse_word, word_text
+from conformance.learn.model import Model
 
 Output = tuple[str, ...]
 AGAIN = 6
@@ -47,6 +49,18 @@ class _Node:
     children: dict[str, _Node] = field(default_factory=dict)
 
 
+_Trace = tuple[Any, str] | None
+"""The letters up to a node, the last one first."""
+
+
+def _spelled(trace: _Trace) -> Word:
+    letters = []
+    while trace is not None:
+        trace, letter = trace
+        letters.append(letter)
+    return tuple(reversed(letters))
+
+
 class Cache:
     """Asks by `ask` what is not known yet. With a `path` all is kept there, and read from there first.
 
@@ -60,11 +74,15 @@ class Cache:
         path: Path | None = None,
         key: str = "",
         limit: int | None = None,
+        final: Collection[str] = (),
         told: Callable[[], None] = lambda: None,
     ) -> None:
         self._ask, self._limit, self._told = ask, limit, told
+        self._final = frozenset(final)
         self._root = _Node()
         self.queries = self.steps = self.hits = self.resumed = 0
+        self.seconds = 0.0
+        """Spent in asking."""
         self.flaws: dict[Word, Flaw] = {}
         self._file: TextIO | None = None
         if path is not None:
@@ -97,25 +115,34 @@ class Cache:
             self._file = None
 
     def known(self, word: Word) -> Output | None:
-        """What was said to this word, or None."""
+        """What was said to this word, or None. After an output in `final` there is but the same."""
         node, outputs = self._root, []
         for letter in word:
             child = node.children.get(letter)
             if child is None:
+                if node.output in self._final:
+                    return (*outputs, *(node.output for _ in word[len(outputs) :]))
                 return None
             outputs.append(child.output)
             node = child
         return tuple(outputs)
 
-    def words(self) -> Iterator[tuple[Word, Output]]:
-        """Every longest word that was asked, and what it drew."""
-        stack: list[tuple[_Node, Word, Output]] = [(self._root, (), ())]
+    def refuted(self, model: Model) -> Word | None:
+        """A word whose last output is not the model's, of all that was asked; or None.
+
+        What is known and the model are walked together, each answer once.
+        """
+        stack: list[tuple[_Node, int, _Trace]] = [(self._root, 0, None)]
         while stack:
-            node, word, outputs = stack.pop()
-            if not node.children and word:
-                yield word, outputs
+            node, state, trace = stack.pop()
+            edges = model.edges[state]
             for letter, child in node.children.items():
-                stack.append((child, (*word, letter), (*outputs, child.output)))
+                output, to = edges[letter]
+                if output != child.output:
+                    return _spelled((trace, letter))
+                if child.children:
+                    stack.append((child, to, (trace, letter)))
+        return None
 
     def ask(self, word: Word) -> Output:
         """What the word draws. Raises ChangedError, LimitError, and what asking raises."""
@@ -140,7 +167,9 @@ class Cache:
             raise LimitError(f"{self._limit} queries were asked")
         self.queries += 1
         self.steps += len(word)
+        began = time.monotonic()
         said = self._ask(word)
+        self.seconds += time.monotonic() - began
         self._told()
         return said
 

@@ -17,6 +17,8 @@ from conformance.learn.model import Model, transition_cover, wp_suite
 
 RESTARTS = 40
 _LENGTHS = (3, 15)
+AFFORDED = 300.0
+"""Seconds that the first depth of the Wp-method may take where no depth was asked for."""
 
 
 class NotInstalledError(Exception):
@@ -25,10 +27,14 @@ class NotInstalledError(Exception):
 
 @dataclass(slots=True)
 class Effort:
-    """How hard counterexamples are looked for: random words, and the Wp-method's depth."""
+    """How hard counterexamples are looked for: random words, and the Wp-method's depth.
 
-    words: int = 1000
-    depth: int = 1
+    No depth: 1 if that takes no longer than AFFORDED, else 0. No count of words: 1000, or 20 for each state if that is
+    more.
+    """
+
+    words: int | None = None
+    depth: int | None = None
     seed: int = 1
     seeds: Sequence[Word] = ()
     doubts: Callable[[Model], Iterable[Word]] = lambda model: ()
@@ -53,6 +59,10 @@ class Learned:
     proof: str
     rounds: int
     seconds: float
+    depth: int = 0
+    """Of the Wp-method's words that were asked."""
+    words: int = 0
+    """Random words that found nothing more."""
     sources: dict[str, int] = field(default_factory=dict)
     """How many counterexamples came from where."""
 
@@ -114,13 +124,14 @@ def learn(
         finished = True
         count = len(search.model)
         proof = (
-            f"correct if the stack has at most {count}+{effort.depth} states over this alphabet"
-            f" ({effort.words} random words found nothing more, either)"
+            f"correct if the stack has at most {count}+{search.depth} states over this alphabet"
+            f" ({search.words} random words found nothing more, either){search.left}"
         )
         break
     model = search.model.ordered()
     progress.states = len(model)
-    return Learned(model, finished, proof, search.rounds, time.monotonic() - progress.began, search.sources)
+    seconds = time.monotonic() - progress.began
+    return Learned(model, finished, proof, search.rounds, seconds, search.depth, search.words, search.sources)
 
 
 class _Search:
@@ -129,16 +140,21 @@ class _Search:
     def __init__(self, cache: Cache, letters: tuple[str, ...], effort: Effort, progress: Progress) -> None:
         self._cache, self._letters, self._effort, self._progress = cache, letters, effort, progress
         self.rounds = 0
+        self._latest: Word = ()
         self.sources: dict[str, int] = {}
+        self.depth = self.words = 0
+        self.left = ""
+        """Why no deeper."""
         self.model = Model(letters, [dict.fromkeys(letters, ("?", 0))])
 
     def counterexample(self, model: Model) -> Word | None:
         """A shortest prefix of some word that the model gets wrong, or None."""
         self.rounds += 1
-        for word, said in self._cache.words():
-            found = _wrong(model, word, said)
-            if found is not None:
-                return self._found("earlier answers", found)
+        known = self._cache.known(self._latest)
+        found = _wrong(model, self._latest, known) if known is not None else None
+        found = found or self._cache.refuted(model)
+        if found is not None:
+            return self._found("earlier answers", found)
         for phase, words in self._phases(model):
             self._progress.phase = phase
             for word in words:
@@ -149,6 +165,7 @@ class _Search:
 
     def _found(self, phase: str, word: Word) -> Word:
         self.sources[phase] = self.sources.get(phase, 0) + 1
+        self._latest = word
         self._progress.phase = "refining"
         return word
 
@@ -157,9 +174,26 @@ class _Search:
         yield "seeds", iter(effort.seeds)
         yield "each transition", transition_cover(model)
         yield "properties", iter(effort.doubts(model))
-        yield "random words", self._random(model, effort.words)
-        for depth in range(effort.depth + 1):
+        self.words = effort.words if effort.words is not None else max(1000, 20 * len(model))
+        yield "random words", self._random(model, self.words)
+        self.left = ""
+        for depth in range((1 if effort.depth is None else effort.depth) + 1):
+            if depth and effort.depth is None and self._too_long(model):
+                return
+            self.depth = depth
             yield f"Wp-method, depth {depth}", wp_suite(model, depth)
+
+    def _too_long(self, model: Model) -> bool:
+        """Whether what depth 1 asks beyond what is known takes longer than AFFORDED, at the rate so far."""
+        asked = self._cache.queries
+        if not asked:
+            return False
+        unknown = sum(self._cache.known(word) is None for word in wp_suite(model, 1))
+        wanted = unknown * self._cache.seconds / asked
+        if wanted <= AFFORDED:
+            return False
+        self.left = f"; depth 1 needs {unknown} words more, about {wanted / 60:.0f} minutes: --depth 1"
+        return True
 
     def _random(self, model: Model, count: int) -> Iterator[Word]:
         """Words that begin at a state drawn at random, so that deep states get as many as shallow ones."""

@@ -16,7 +16,7 @@ from conformance.learn.check import Found, as_case, check, invariants, told
 from conformance.learn.learner import Effort, Learned, Progress, check_again, learn
 from conformance.learn.model import Model, numbered
 from conformance.learn.properties import Verdict, verify
-from conformance.learn.query import Asker
+from conformance.learn.query import ASTRAY, DIED, Asker
 from conformance.targets.asked import Asked, is_address
 from conformance.targets.base import TargetError
 from conformance.targets.opening import opener
@@ -99,6 +99,7 @@ def run(
         path=folder / "queries.jsonl",
         key=key(asker, sysctls or {}),
         limit=limit,
+        final=(ASTRAY, DIED),
         told=lambda: told(cache, progress),
     )
     try:
@@ -113,7 +114,7 @@ def run(
     progress.phase = "naming states"
     model.names = numbered([asker.name(word) for word in model.access()])
     flaws = list(cache.flaws.values())
-    model.facts = _facts(asker, cache, learned, flaws, effort)
+    model.facts = _facts(asker, cache, learned, flaws)
     session = Session(learned, flaws, model.facts)
     (folder / "model.json").write_text(files.to_json(model), encoding="utf-8")
     (folder / "model.dot").write_text(files.to_dot(model), encoding="utf-8")
@@ -126,7 +127,7 @@ def _doubts(model: Model, alphabet: Alphabet) -> list[Word]:
     return [verdict.word for verdict in verify(model, alphabet) if verdict.word is not None]
 
 
-def _facts(asker: Asker, cache: Cache, learned: Learned, flaws: list[Flaw], effort: Effort) -> dict[str, object]:
+def _facts(asker: Asker, cache: Cache, learned: Learned, flaws: list[Flaw]) -> dict[str, object]:
     seconds = learned.seconds
     return {
         "target": asker.target.name,
@@ -142,8 +143,8 @@ def _facts(asker: Asker, cache: Cache, learned: Learned, flaws: list[Flaw], effo
             "resumed": cache.resumed,
             "repeated": asker.repeated,
             "rounds": learned.rounds,
-            "depth": effort.depth,
-            "words": effort.words,
+            "depth": learned.depth,
+            "words": learned.words,
             "seconds": round(seconds, 2),
             "microseconds_a_step": round(seconds * 1e6 / cache.steps, 1) if cache.steps else 0,
             "counterexamples": learned.sources,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from learn.machines import COFFEE, Machine, lock
 
-from conformance.learn import files
+from conformance.learn import files, learner
 from conformance.learn.cache import Cache, ResumeError
 from conformance.learn.learner import Effort, check_again, learn
 from conformance.learn.model import apart, differences, identifiers, transition_cover, wp_suite
@@ -28,6 +28,32 @@ def test_depth_finds_what_less_depth_misses():
     deep = learn(Cache(Machine(model).ask), model.letters, Effort(words=0, depth=4))
     assert len(shallow.model) < len(model)
     assert apart(deep.model, model, model.letters) is None
+
+
+@pytest.mark.parametrize(("afforded", "depth"), [(1e9, 1), (0.0, 0)])
+def test_without_a_depth_it_goes_as_deep_as_can_be_afforded_and_says_so(monkeypatch, afforded, depth):
+    monkeypatch.setattr(learner, "AFFORDED", afforded)
+    learned = learn(Cache(Machine(COFFEE).ask), COFFEE.letters, Effort(words=100))
+    assert learned.depth == depth
+    assert f"{len(COFFEE)}+{depth} states" in learned.proof
+    assert ("--depth 1" in learned.proof) == (depth == 0)
+
+
+def test_what_was_asked_before_refutes_a_model():
+    cache = Cache(Machine(COFFEE).ask)
+    cache.ask(("water", "coin", "button", "coin"))
+    assert cache.refuted(COFFEE) is None
+    wrong = COFFEE.ordered()
+    wrong.edges[2]["button"] = ("tea", wrong.edges[2]["button"][1])
+    assert cache.refuted(wrong) == ("water", "coin", "button")
+
+
+def test_after_a_final_answer_nothing_is_asked():
+    machine = Machine(COFFEE)
+    cache = Cache(machine.ask, final=("back",))
+    cache.ask(("coin",))
+    assert cache.ask(("coin", "water", "coin")) == ("back", "back", "back")
+    assert machine.asked == [("coin",)]
 
 
 def test_an_answer_that_differs_once_is_a_flaw_and_does_no_harm():
