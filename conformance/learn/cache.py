@@ -116,7 +116,8 @@ class Cache:
 
     def known(self, word: Word) -> Output | None:
         """What was said to this word, or None. After an output in `final` there is but the same."""
-        node, outputs = self._root, []
+        node = self._root
+        outputs: list[str] = []
         for letter in word:
             child = node.children.get(letter)
             if child is None:

@@ -243,6 +243,8 @@ class Application:
 
         def attempt() -> object:
             nonlocal begun
+            if one.real is not real:
+                raise fail(errno.EBADF)  # closed meanwhile
             state = self._state(one.local, one.remote)
             if state is not None and state not in _EARLY:
                 return None
