@@ -1,7 +1,8 @@
-"""Keeps the page that compares the committed models: `python -m conformance.learn.page [LEARNED ...]`.
+"""Keeps the page that compares the committed models: `python -m conformance.learn.page [--again] [LEARNED ...]`.
 
 Takes the folders that `conformance learn` wrote (reports/learned/TARGET-ALPHABET) into reports/models, and writes the
-tables of its README.md anew from the models that are there; what people wrote around them stays.
+tables of its README.md anew from the models that are there; what people wrote around them stays. With `--again` the
+names are of models that are there: each is drawn anew and, on its target, held against the RFC once more.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from conformance.learn import files
+from conformance.catalogue import load as load_catalogue
+from conformance.learn import draw, files
+from conformance.learn.alphabet import load
 from conformance.learn.diff import Side, compare
 from conformance.learn.model import Model
+from conformance.learn.session import checked, open_asker
 
 FOLDER = Path("reports") / "models"
 BEGIN, END = "<!-- tables: python -m conformance.learn.page -->", "<!-- end of tables -->"
@@ -29,6 +34,21 @@ def take(learned: Path, folder: Path) -> None:
     for name, suffix in _KEPT.items():
         if (learned / name).exists():
             shutil.copyfile(learned / name, folder / f"{learned.name}{suffix}")
+
+
+def again(name: str, folder: Path) -> None:
+    """Draw a committed model anew and judge it on its target. Raises ModelError, OSError, TargetError, AdapterError."""
+    model = files.read(folder / f"{name}.json")
+    (folder / f"{name}.svg").write_text(draw.svg(model), encoding="utf-8")
+    if not model.facts["finished"]:
+        return
+    asker = open_asker(str(model.facts["target"]), load(str(model.facts["alphabet"])))
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            checked(asker, model, load_catalogue(), Path(scratch))
+            shutil.copyfile(Path(scratch) / "findings.txt", folder / f"{name}.txt")
+    finally:
+        asker.close()
 
 
 def models(folder: Path) -> dict[str, Model]:
@@ -101,8 +121,12 @@ def written(page: str, found: dict[str, Model]) -> str:
 
 def main(learned: Sequence[str]) -> None:
     """The command."""
+    once_more = "--again" in learned
     for name in learned:
-        take(Path(name), FOLDER)
+        if once_more and name != "--again":
+            again(name, FOLDER)
+        elif not once_more:
+            take(Path(name), FOLDER)
     page = FOLDER / "README.md"
     page.write_text(written(page.read_text(encoding="utf-8"), models(FOLDER)), encoding="utf-8")
 
