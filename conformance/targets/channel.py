@@ -23,6 +23,9 @@ from conformance.targets.process import Process
 PROTOCOL = 1
 PATIENCE = 10.0
 """Seconds without an answer after which a stack counts as hanging: it has a processor's work to do, never to wait."""
+WORK = 2.5
+"""Seconds of its own processor time without a word after which a stack in virtual time hangs, sooner than by the clock:
+there is nothing that it could wait for, and on a machine that is shared it is not the clock that says what it did."""
 LONGEST = 60.0
 """Seconds that one answer may take in all, however much is said before it."""
 MAXIMUM_LINE = 1 << 18
@@ -32,6 +35,12 @@ MOST_SAID = 20_000
 """Lines that may come before one answer: a stack that says more in one moment floods."""
 _LOOK = 2.0
 """Seconds in which it is seen whether a stack that does not answer gets a processor at all."""
+_PIECE_OF_PATIENCE = 0.5
+"""Seconds of silence after which the processor time of a stack in virtual time is looked at, again and again."""
+
+
+class _WorksInVain(TimeoutError):
+    """So much processor time without a word."""
 
 
 Heard = Callable[[bytes, int], None]
@@ -45,10 +54,19 @@ class Channel:
     """
 
     def __init__(
-        self, connected: socket.socket, heard: Heard, process: Process | None = None, *, announces: bool = False
+        self,
+        connected: socket.socket,
+        heard: Heard,
+        process: Process | None = None,
+        *,
+        announces: bool = False,
+        virtual: bool = False,
     ) -> None:
         self._socket = connected
         self._announces = announces
+        self._virtual = virtual
+        self._greeted = False
+        self._silent_from: float | None = None  # the processor time of the stack when it fell silent (s)
         self._heard = heard
         self._process = process
         connected.settimeout(PATIENCE)
@@ -74,7 +92,10 @@ class Channel:
 
     @classmethod
     def start(cls, program: Program, heard: Heard, frames: socket.socket | None = None) -> Self:
-        """Start an agent on this machine, with `frames` as its descriptor 4. Raises AdapterError: no such program."""
+        """Start an agent on this machine, with `frames` as its descriptor 4: without, its time is virtual.
+
+        Raises AdapterError: no such program.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             process = Process(program, theirs, frames)
@@ -83,7 +104,7 @@ class Channel:
             raise AdapterError(f"{program.argv[0]}: {problem.strerror}") from problem
         finally:
             theirs.close()
-        return cls(ours, heard, process, announces=program.announces)
+        return cls(ours, heard, process, announces=program.announces, virtual=frames is None)
 
     def fileno(self) -> int:
         """For the loop that watches it."""
@@ -121,7 +142,7 @@ class Channel:
             try:
                 octets = self._receive()
             except TimeoutError as problem:
-                if not self._starved():
+                if isinstance(problem, _WorksInVain) or not self._starved():
                     raise self._gone(problem) from problem
                 continue
             except OSError as problem:
@@ -133,19 +154,31 @@ class Channel:
 
     def _receive(self) -> bytes:
         """What the agent says next. Raises TimeoutError, OSError."""
-        if self.beside is not None:
-            descriptor, take = self.beside
-            patience = self._socket.gettimeout()
-            until = time.monotonic() + (PATIENCE if patience is None else patience)
-            poll = select.poll()
-            for one in (self._socket.fileno(), descriptor):
+        descriptor, take = self.beside or (None, None)
+        patience = self._socket.gettimeout()
+        until = time.monotonic() + (PATIENCE if patience is None else patience)
+        measured = self._process if self._virtual and self._greeted else None
+        poll = select.poll()
+        for one in (self._socket.fileno(), descriptor):
+            if one is not None:
                 poll.register(one, select.POLLIN)
-            while self._socket.fileno() not in (ready := dict(poll.poll(max(0.0, until - time.monotonic()) * 1000))):
-                if not ready:
+        while True:
+            left = max(0.0, until - time.monotonic())
+            ready = dict(poll.poll((left if measured is None else min(left, _PIECE_OF_PATIENCE)) * 1000))
+            if self._socket.fileno() in ready:
+                break
+            if not ready:
+                if measured is None or left <= _PIECE_OF_PATIENCE:
                     raise TimeoutError
+                worked = measured.work()[0]
+                self._silent_from = worked if self._silent_from is None else self._silent_from
+                if worked - self._silent_from >= WORK:
+                    raise _WorksInVain
+            elif descriptor is not None and take is not None:
                 if ready[descriptor] & ~select.POLLIN:
                     break  # it has gone
                 take()
+        self._silent_from = None
         return self._socket.recv(1 << 16)
 
     def _starved(self) -> bool:
@@ -167,6 +200,7 @@ class Channel:
     def _expect(self) -> None:
         """An answer is waited for from now on."""
         self._said, self._until = 0, time.monotonic() + LONGEST
+        self._silent_from = None
 
     def _split(self, octets: bytes) -> None:
         *whole, rest = (self._in + octets).split(b"\n")
@@ -218,6 +252,7 @@ class Channel:
         self._write({"configure": {"protocol": PROTOCOL, **configure}})
         said = self._welcome(max(patience, LONGEST))
         self._socket.settimeout(PATIENCE)
+        self._greeted = True
         return said
 
     def reset(self) -> None:
@@ -330,7 +365,8 @@ class Channel:
         self.close()
         said = f"; its last words: {words}" if words else ""
         if hangs:
-            return StackDied(f"the stack hangs: no answer for {PATIENCE:g} s{said}")
+            spent = f"{WORK:g} s of its work" if isinstance(problem, _WorksInVain) else f"{PATIENCE:g} s"
+            return StackDied(f"the stack hangs: no answer for {spent}{said}")
         if code is not None and code < 0:
             return StackDied(f"the stack crashed: {_signal(-code)}{said}")
         return AdapterError(f"the agent ended by itself (exit code {code}){said}")

@@ -247,3 +247,25 @@ def test_a_stack_that_gets_no_processor_does_not_hang_and_one_that_burns_it_does
     monkeypatch.setattr(starved._process, "work", lambda: (1.0, True))  # it wants to run, and was not let
     _, answer = starved.request("burn", **{"for": 1.5})
     assert answer["ok"] is None
+
+
+def test_in_virtual_time_a_stack_hangs_by_the_processor_time_that_it_spent_itself(agent, monkeypatch):
+    monkeypatch.setattr(channel_module, "PATIENCE", 50.0)
+    monkeypatch.setattr(channel_module, "WORK", 0.3)
+    monkeypatch.setattr(channel_module, "_PIECE_OF_PATIENCE", 0.05)
+    body = """
+        def other(message):
+            import time
+            end = time.monotonic() + message["for"]
+            while time.monotonic() < end:
+                pass
+            say({"id": message["id"], "ok": None})
+    """
+    waiting = agent(body)
+    waiting.hello({})
+    monkeypatch.setattr(waiting._process, "work", lambda: (1.0, True))  # the machine gives it nothing
+    assert waiting.request("burn", **{"for": 1.5})[1]["ok"] is None
+    burning = agent(body)
+    burning.hello({})
+    with pytest.raises(StackDied, match=r"hangs: no answer for 0\.3 s of its work"):
+        burning.request("burn", **{"for": 40})
