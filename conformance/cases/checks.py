@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from conformance.cases import model as m
 from conformance.cases.yamltree import Problems, near
 from conformance.tcp import segment as s
-from conformance.tcp.expression import ATTRIBUTES, Binary, Range, Ratio, Variable, variables
+from conformance.tcp.expression import ATTRIBUTES, Anything, Binary, Range, Ratio, Variable, variables
 from conformance.tcp.notation import Kind, Nothing, Positions, Retransmission, SegmentLine, Stream, names_read
 
 _NAMELESS = frozenset({"seg"})
@@ -111,6 +111,10 @@ class _Checker:
             return
         if step.name:
             self.names.add(step.name)
+        if isinstance(line, Stream) and any(
+            isinstance(part, Positions) and isinstance(part.count, Range | Anything) for part in line.payload
+        ):
+            self.note(step, "a stream has one length, 'stream (3000)': a range is for a segment, 'ACK (1..1000)'")
         if step.acked:
             self.timer = None
         elif isinstance(line, SegmentLine) and not line.flags & s.RST:

@@ -138,6 +138,8 @@ WRONG: list[tuple[str, str, list[tuple[int, int, str]]]] = [
     ("something to send left open", case("- send: ACK seq=1..2"), [(5, 11, "leaves open what to send")]),
     ("flag to send left open", case("- send: ACK,PSH?"), [(5, 11, "leaves open what to send")]),
     ("nothing sent", case("- send: nothing"), [(5, 11, "only expect takes this")]),
+    ("a stream of some length", case("- expect: stream (1..3000)"), [(5, 5, "a stream has one length")]),
+    ("a stream of any length", case("- expect: stream from iss+1 (*)"), [(5, 5, "a stream has one length")]),
     ("for with a segment", case("- expect: RST\n  for: 2s"), [(6, 10, "'for' goes with 'expect: nothing'")]),
     (
         "within with nothing",

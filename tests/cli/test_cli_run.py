@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from cli_samples import BAD, GOOD
 
+from conformance.catalogue.decided import quick
+
 BASELINE = """
 reviewed: {kernel: ['*']}
 deviations:
@@ -155,3 +157,11 @@ def test_ci_services_find_file_line_requirement_and_level(write, conformance, he
     nowhere = conformance("run", "cases", "--report", "r2", env={"GITHUB_STEP_SUMMARY": str(here)})
     assert nowhere.returncode == 1
     assert "GITHUB_STEP_SUMMARY" in nowhere.stderr
+
+
+def test_quick_runs_its_choice(conformance, here):
+    done = conformance("run", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = Path(re.search("^report: (.*)$", done.stdout, re.MULTILINE).group(1))
+    lines = [json.loads(line) for line in (folder / "report.jsonl").read_text().splitlines()]
+    assert {line["id"] for line in lines if line["type"] == "result"} == set(quick())

@@ -28,6 +28,7 @@ fires on the altered reply, wherever in the case it is seen; a `step` then only 
             {late: s}           it comes s seconds later
             {text: corrupt} {text: drop} {text: n} {text: "+n"}  spoil an octet, leave the text out, cut it, lengthen it
             {say: abc}          it has this text                {extra: n}     n further segments of text follow
+            {back: n}           it has the text that stood n octets before
             {option: {remove: ts}} {option: {set: [mss, 9999]}}  options
             {reply: FLAGS}      to every segment of the tester comes one more answer, made of its own numbers
             {sum: bad} {reserved: n} {tos: n} {ipopt: none} {from: other} {shrink: n}  the window smaller by n

@@ -104,6 +104,9 @@ class Mutation:
                     for at in range(size, (value + 1) * size, size)
                 ]
                 return [(s, 0.0), *((each, 0.0) for each in more)]
+            elif what == "back" and s.payload:  # what was sent that many octets before
+                begin = (s.seq - self.iss - 1 - value) & 0xFFFFFFFF
+                s.seq, s.payload = (s.seq - value) & 0xFFFFFFFF, octets(begin, len(s.payload))
             elif what == "shrink":
                 s.win = max(0, s.win - value)
             elif what == "ts":
