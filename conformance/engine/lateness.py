@@ -11,6 +11,9 @@ FADES = 200
 """Seconds after which a second of lateness does no more harm, a tenth of them for a tenth of it: by then the target's
 timers, which may have taken it for a round trip, have seen others."""
 
+ORDINARY = 0.001
+"""Seconds between two steps that are no lateness: what a step costs."""
+
 
 class Lateness:
     """Of one case. Moments are ns of `clock`."""
@@ -39,5 +42,5 @@ class Lateness:
         now = self._clock.now()
         held = (now - self._marked - waited + self._marked_waited) / 1e9
         self._marked, self._marked_waited = now, waited
-        if held > 0.001:
+        if held > ORDINARY:
             self.add(held)

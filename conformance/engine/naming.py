@@ -120,7 +120,10 @@ def _collect(run: Run, conn: Conn, step: StateIs, *, repeats: bool) -> list[Segm
             found.append(plain_ack(segment))
             direct = True
         direct = direct or (bool(answer) and not copy)
+        gap = conn.last_gap
         found.append(run.take(conn, step))
+        if not copy:
+            conn.last_gap = gap  # between what the target sent by itself; its answer to a probe is none of that
     return found
 
 

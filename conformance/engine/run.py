@@ -115,7 +115,7 @@ async def run_variation(
     try:
         steps, lead, service = _steps(variation, target)
         run = Run(variation, target, clock, service)
-        life = getattr(target, "life", None)  # of a stack that cases share: whether it died while this one ran
+        life = target.life
     except Unsupported as error:
         result.verdict, result.reason = Verdict.UNSUPPORTED, str(error)
         return result
@@ -136,7 +136,7 @@ async def run_variation(
     except Stopped:
         result.reason = "every step up to 'stop' held"
     except StepFailed as failure:
-        died = getattr(life, "died", None)
+        died = None if life is None else life.died
         result.died = died is not None
         why = failure if died is None else run.fail(run.steps[-1], str(died))
         _judge(result, why.finding, catalogue, preamble=index < lead and not failure.breach)

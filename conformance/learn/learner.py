@@ -90,7 +90,7 @@ def learn(
         def pre(self) -> None: ...
         def post(self) -> None: ...
         def step(self, letter: Any) -> Any:
-            raise NotImplementedError
+            raise NotImplementedError  # never called: words are asked whole, below
 
         def query(self, word: tuple[str, ...]) -> list[str]:
             return list(cache.ask(tuple(word)))

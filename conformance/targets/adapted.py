@@ -143,6 +143,7 @@ class AdaptedStack:
     """The target (`conformance.targets.base.Target`). Not safe for several threads."""
 
     clean_path = True
+    life = None
 
     def __init__(self, name: str, program: Program) -> None:
         self.name = name

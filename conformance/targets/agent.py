@@ -10,20 +10,14 @@ import contextlib
 import itertools
 import socket
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from conformance.targets.base import AdapterError, Endpoints, Outcome, Pending, StackDied
+from conformance.targets.base import AdapterError, Endpoints, Life, Outcome, Pending, StackDied
 from conformance.targets.channel import Channel
 
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 Reading = Callable[[Any], object]
 """From the value of an answer to the value of an Outcome; raises ValueError or TypeError where it can't be one."""
-
-
-class Life(Protocol):
-    """Whether the stack lives."""
-
-    died: StackDied | AdapterError | None
 
 
 class Calls:

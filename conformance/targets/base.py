@@ -170,6 +170,12 @@ class Timekeeper(Protocol):
         """
 
 
+class Life(Protocol):
+    """Whether a stack that several cases share lives."""
+
+    died: StackDied | AdapterError | None
+
+
 class Target(Protocol):
     """A stack under test."""
 
@@ -183,6 +189,10 @@ class Target(Protocol):
     """Every frame arrives, once and in order. Elsewhere what was found must be found again before it counts."""
     time: Timekeeper | None
     """None: the machine's clock. With a clock of its own a stack runs one case at a time, each from a fresh start."""
+
+    @property
+    def life(self) -> Life | None:
+        """Of the stack as it runs now, where cases share one that can die; it tells when the next one runs, too."""
 
     def describe(self) -> dict[str, object]:
         """For the report's header: kernel, addresses, every setting that touches a verdict."""

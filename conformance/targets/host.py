@@ -101,6 +101,7 @@ class Host:
     """
 
     clean_path = False
+    life = None
     time: Timekeeper | None = None
 
     def __init__(self, name: str, plan: Plan) -> None:

@@ -91,6 +91,7 @@ class OwnKernel:
 
     name = "linux"
     clean_path = True
+    life = None
     time: Timekeeper | None = None
 
     def __init__(self, control: socket.socket, facts: dict[str, Any], fds: list[int]):

@@ -175,6 +175,7 @@ class FakeTarget:
     time = None
     at_once = 100
     clean_path = True
+    life = None
 
     def __init__(
         self, clock: VirtualClock, script: Script, *, sound: bool = True, oracle: str | None = None, **able: Any
