@@ -23,6 +23,7 @@ from conformance.engine.scheduler import Engine
 from conformance.report.jsonl import Header, Writer
 from conformance.targets.netns import OwnKernel
 from conformance.targets.sockets import OwnSocket
+from conformance.tcp.invariants import Watch
 from conformance.tcp.tcb import TCB
 from conformance.wire.codec import Encoder
 from conformance.wire.packet import PacketWire
@@ -34,7 +35,7 @@ PARTS = {
     "send": [(PacketWire, "send")],
     "target": [(OwnSocket, verb) for verb in "listen accept connect send recv shutdown close dispose".split()],
     "receive": [(PacketWire, "drain"), (context, "decode"), (TCB, "seen")],
-    "match": [(acting, "differences"), (expecting, "differences"), (context, "own_accord"), (context, "violation")],
+    "match": [(acting, "differences"), (expecting, "differences"), (context, "own_accord"), (Watch, "violation")],
     "record": [(Writer, "write")],
 }
 """On a veth what the kernel's TCP does with a segment is done inside `send`; `target` are the application's calls."""
