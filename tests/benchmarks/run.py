@@ -1,4 +1,4 @@
-"""The figures of the tester: `python tests/benchmarks/run.py [part ...]`: speed, suite, load, steady, cost, targets.
+"""The figures of the tester: `python tests/benchmarks/run.py [part ...]`: speed, suite, load, steady, cost, peer, targets.
 
 Prints a table, and beside a figure the same work done by a peer in the same run where one is at hand: a bare loop over
 the same sockets without cases, matching or verdicts, and scapy's own building. Times are told, never asserted.
@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 import cost  # noqa: E402
 import stability  # noqa: E402
 from bare import Bare, scapy_builds  # noqa: E402
+from peer import beside_packetdrill  # noqa: E402
 
 from conformance.cases.loader import find, load_file  # noqa: E402
 from conformance.cases.model import Variation  # noqa: E402
@@ -311,7 +312,23 @@ def targets(options: argparse.Namespace) -> None:
         tell("    all cases, both tiers: wall time", f"{took:.1f} s", f"exit {said.returncode}; {counts}")
 
 
-PARTS = {"speed": speed, "suite": suite, "load": load_many, "steady": steady, "cost": cost_of, "targets": targets}
+# -- (i) --------------------------------------------------------------------------------------------------------
+
+
+def peer(options: argparse.Namespace) -> None:
+    """The same handshake and close by packetdrill, where there is one."""
+    beside_packetdrill(tell)
+
+
+PARTS = {
+    "speed": speed,
+    "suite": suite,
+    "load": load_many,
+    "steady": steady,
+    "cost": cost_of,
+    "targets": targets,
+    "peer": peer,
+}
 
 
 def main() -> None:
