@@ -81,7 +81,7 @@ def _folder(name: str, alphabet: Alphabet, asked: dict[str, Any]) -> Path:
 
 def failures() -> tuple[type[Exception], ...]:
     """What ends learning with a reason."""
-    from conformance.engine.context import Inconclusive
+    from conformance.engine.ending import Inconclusive
     from conformance.engine.scope import HarnessError
     from conformance.learn.cache import ResumeError
     from conformance.learn.learner import NotInstalledError

@@ -7,8 +7,9 @@ from functools import lru_cache
 
 from conformance.cases import model as m
 from conformance.engine import calls
-from conformance.engine.context import SETTLE, Run, Stopped
+from conformance.engine.context import SETTLE, Run
 from conformance.engine.craft import again, encoder_of, icmp_frame, segment_of, stream_of
+from conformance.engine.ending import StepFailed, Stopped
 from conformance.engine.expectation import differences, expected_text
 from conformance.engine.expecting import expect, patience
 from conformance.engine.naming import name_state
@@ -183,7 +184,6 @@ async def _any_segment(run: Run, step: m.AnyOf) -> int:
 
 async def _any_call(run: Run, step: m.AnyOf) -> None:
     """All ways begin with the same call or result: make it once and see whose outcome it has."""
-    from conformance.engine.context import StepFailed
 
     failures = []
     first = step.branches[0][1][0]

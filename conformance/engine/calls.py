@@ -7,8 +7,9 @@ from collections.abc import Awaitable
 from typing import Any
 
 from conformance.cases.model import Argument, Awaited, Call, ResultOf, Step
-from conformance.engine.context import SETTLE, Run, Unsupported
+from conformance.engine.context import SETTLE, Run
 from conformance.engine.craft import payload_octets
+from conformance.engine.ending import Unsupported
 from conformance.engine.scope import Conn, HarnessError, reader
 from conformance.targets.base import AgentSocket, Outcome
 from conformance.tcp import pattern

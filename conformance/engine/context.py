@@ -1,4 +1,4 @@
-"""A running case: its connections, its trace, what has arrived, and the ways a step can end it."""
+"""A running case: its connections, its trace, and what has arrived."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 
 from conformance.cases.model import Connection, Step, Variation
 from conformance.engine.clock import Clock
-from conformance.engine.expectation import relative, seen_text
+from conformance.engine.ending import Inconclusive, StepFailed
+from conformance.engine.expectation import seen_text
 from conformance.engine.lateness import Lateness
 from conformance.engine.result import Difference, Event, Finding, NamedState
 from conformance.engine.scope import Conn, HarnessError, Scope
@@ -31,28 +32,6 @@ MOST_SEEN, MOST_OCTETS = 50_000, 100_000_000
 """Frames of the target that one case looks at, and octets: far more than any case asks for."""
 UNPROVEN = 0.2
 """Seconds to wait for silence where the barrier is not sound."""
-
-
-class StepFailed(Exception):
-    """A step did not hold; whether that is FAIL, DEVIATION or INCONCLUSIVE is decided outside."""
-
-    def __init__(self, finding: Finding, *, breach: bool = False) -> None:
-        super().__init__(finding.message)
-        self.finding = finding
-        self.breach = breach
-        """An invariant was broken: that fails the case even in its preamble."""
-
-
-class Inconclusive(Exception):
-    """Nothing can be said: health lost, or the harness was too late."""
-
-
-class Unsupported(Exception):
-    """The target lacks what the case needs."""
-
-
-class Stopped(Exception):
-    """A `stop` step: the case ends well."""
 
 
 @dataclass(slots=True)
@@ -422,6 +401,3 @@ class Run:
         for pair in self.pairs:
             self.target.release(pair)
         self.target.release(self.pair)
-
-
-__all__ = ["RST", "SETTLE", "SYN", "Inconclusive", "Run", "StepFailed", "Stopped", "Unsupported", "relative"]

@@ -6,8 +6,9 @@ from collections.abc import Awaitable
 
 from conformance.cases.model import Expect, Span
 from conformance.engine.calls import seconds
-from conformance.engine.context import SETTLE, Inconclusive, Run
+from conformance.engine.context import SETTLE, Run
 from conformance.engine.craft import payload_octets, segment_of
+from conformance.engine.ending import Inconclusive
 from conformance.engine.expectation import differences, expected_text
 from conformance.engine.result import Difference
 from conformance.engine.scope import Conn, HarnessError, Named

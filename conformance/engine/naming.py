@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conformance.cases.model import StateIs
-from conformance.engine.context import Inconclusive, Run
+from conformance.engine.context import Run
 from conformance.engine.craft import stamp
+from conformance.engine.ending import Inconclusive
 from conformance.engine.pacing import must_wait, pace
 from conformance.engine.result import Event, NamedState
 from conformance.engine.scope import Conn, HarnessError

@@ -11,7 +11,8 @@ from conformance.cases.model import AnyOf, Call, Deliver, Repeat, ResultOf, Stat
 from conformance.catalogue import Catalogue, Level
 from conformance.engine.acting import begin
 from conformance.engine.clock import Clock
-from conformance.engine.context import MOST_SEEN, Inconclusive, Run, StepFailed, Stopped, Unsupported
+from conformance.engine.context import MOST_SEEN, Run
+from conformance.engine.ending import Inconclusive, StepFailed, Stopped, Unsupported
 from conformance.engine.result import Finding, Result, Verdict
 from conformance.engine.scope import HarnessError
 from conformance.targets.base import AdapterError, StackDied, Target

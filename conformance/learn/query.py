@@ -17,7 +17,8 @@ from conformance.cases.model import Call, Send, StateIs
 from conformance.engine.acting import begin
 from conformance.engine.calls import adopt, start
 from conformance.engine.clock import Clock, RealClock, VirtualClock, VirtualLoop
-from conformance.engine.context import SETTLE, Inconclusive, Run, StepFailed, Unsupported
+from conformance.engine.context import SETTLE, Run
+from conformance.engine.ending import Inconclusive, StepFailed, Unsupported
 from conformance.engine.naming import inquire
 from conformance.engine.scope import Conn, HarnessError
 from conformance.learn.alphabet import Alphabet, Word

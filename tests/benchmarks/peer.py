@@ -1,4 +1,4 @@
-"""The same handshake and close as a packetdrill script, where a `packetdrill` stands on the PATH: one by one, side by side.
+"""The same handshake and close as a packetdrill script, where `packetdrill` is on the PATH: one by one, side by side.
 
 Each script has a network namespace of its own, as packetdrill's users run them side by side; ours share one.
 """

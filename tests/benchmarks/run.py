@@ -1,4 +1,4 @@
-"""The figures of the tester: `python tests/benchmarks/run.py [part ...]`: speed, suite, load, steady, cost, peer, targets.
+"""The figures of the tester: `python tests/benchmarks/run.py [part ...]`; `--help` names the parts.
 
 Prints a table, and beside a figure the same work done by a peer in the same run where one is at hand: a bare loop over
 the same sockets without cases, matching or verdicts, and scapy's own building. Times are told, never asserted.
