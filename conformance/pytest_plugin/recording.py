@@ -14,7 +14,7 @@ from conformance import suite
 from conformance.catalogue import load as load_catalogue
 from conformance.pytest_plugin import options
 from conformance.report.baseline import Baseline, BaselineError, Judgement, Kind
-from conformance.report.baseline import load as load_baseline
+from conformance.report.baseline_file import load as load_baseline
 from conformance.report.jsonl import Header, Writer, case_set_digest
 from conformance.report.pcapng import Captures
 from conformance.report.progress import Progress

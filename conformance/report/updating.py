@@ -18,7 +18,8 @@ from typing import Any
 
 from conformance.catalogue.catalogue import Catalogue
 from conformance.engine.result import Result, Verdict
-from conformance.report.baseline import ANY, Baseline, BaselineError, Deviation, load, meets, profile_of
+from conformance.report.baseline import ANY, Baseline, BaselineError, Deviation, meets, profile_of
+from conformance.report.baseline_file import load
 from conformance.report.reading import Reading, result_of
 
 _LISTED = (Verdict.FAIL, Verdict.DEVIATION, Verdict.UNSUPPORTED, Verdict.INCONCLUSIVE)

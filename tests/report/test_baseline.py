@@ -9,7 +9,8 @@ from report_samples import REQUIREMENT, failing, other, passing
 
 from conformance.catalogue.catalogue import load as load_catalogue
 from conformance.engine.result import Verdict
-from conformance.report.baseline import Baseline, BaselineError, Kind, kernel_of, load, profile_of
+from conformance.report.baseline import Baseline, BaselineError, Kind, kernel_of, profile_of
+from conformance.report.baseline_file import load
 
 HERE = {"kernel": "Linux 6.18.44-x #1 SMP Thu Jan 1 x86_64"}
 ELSEWHERE = {"kernel": "Linux 5.4.0 #2 SMP x86_64"}

@@ -8,7 +8,7 @@ from report_samples import REQUIREMENT, failing, other, passing
 
 from conformance.catalogue.catalogue import load
 from conformance.engine.result import Finding, Place, Verdict
-from conformance.report import baseline
+from conformance.report import baseline_file
 from conformance.report.baseline import Baseline
 from conformance.report.summary import Status, Summary, statuses
 
@@ -29,7 +29,7 @@ def known(tmp_path: Path) -> Baseline:
         "reviewed: {kernel: ['6.18.*']}\ndeviations:\n"
         f"- {{case: known, requirement: {REQUIREMENT}, verdict: FAIL, reason: it always did}}\n"
     )
-    return baseline.load(path)
+    return baseline_file.load(path)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from report_samples import REQUIREMENT, failing, other, passing
 
 from conformance.cli import main
 from conformance.engine.result import Verdict
-from conformance.report.baseline import Kind, load, today
+from conformance.report.baseline import Kind, today
+from conformance.report.baseline_file import load
 
 HEAD = "# Why this file is there.\nreviewed:\n  kernel: ['6.18.*']\ndeviations:\n"
 

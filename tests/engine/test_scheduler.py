@@ -1,0 +1,97 @@
+"""Many variations: attempts, targets with other settings, ends of runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from engine.fakes import FakeTarget, VirtualClock, variation
+from engine.playing import FAIL, INCONCLUSIVE, PASS, UNSUPPORTED
+
+from conformance.catalogue import load as load_catalogue
+from conformance.engine.scheduler import ATTEMPTS, Engine
+from conformance.targets.base import TargetError
+
+
+def engine(*targets: FakeTarget, clock: VirtualClock, **more) -> Engine:
+    left = list(targets)
+    return Engine(lambda settings: left.pop(0), load_catalogue(), clock=clock, check_oracle=False, **more)
+
+
+def test_what_is_inconclusive_is_run_again_and_what_is_not_is_not():
+    clock = VirtualClock()
+    running = engine(FakeTarget(clock, {}), clock=clock)
+    running.start()
+    try:
+        futures = running.submit([variation("- send: RST\n", "start: SYN-RECEIVED\n")])
+        result = next(iter(futures.values())).result(10)
+        assert (result.verdict, result.attempts) == (INCONCLUSIVE, ATTEMPTS)
+        result = next(iter(running.submit([variation("- send: SYN\n- expect: RST\n")]).values())).result(10)
+        assert (result.verdict, result.attempts) == (FAIL, 1)
+    finally:
+        running.stop()
+
+
+def test_a_variation_that_needs_other_settings_gets_another_target_or_is_unsupported():
+    clock = VirtualClock()
+    asked: list[dict[str, str]] = []
+
+    def open_target(settings):
+        asked.append(dict(settings))
+        if "ecn" in settings:
+            raise TargetError("no such setting here")
+        return FakeTarget(clock, {}, settings={"syncookies": settings.get("syncookies", "never")})
+
+    running = Engine(open_target, load_catalogue(), clock=clock, check_oracle=False)
+    running.start()
+    try:
+        heads = [
+            "",
+            "needs: {ip: v4, settings: {syncookies: never}}\n",
+            "needs: {ip: v4, settings: {syncookies: always}}\n",
+        ]
+        heads += ["needs: {ip: v4, settings: {ecn: on}}\n"]
+        results = [
+            next(iter(running.submit([variation("- check: 1 == 1\n", head)]).values())).result(10) for head in heads
+        ]
+    finally:
+        running.stop()
+    assert [result.verdict for result in results] == [PASS, PASS, PASS, UNSUPPORTED]
+    assert results[-1].reason == "no such setting here"
+    assert asked == [{}, {"syncookies": "always"}, {"ecn": "on"}]
+
+
+def test_a_target_that_cannot_be_had_is_told_before_any_case():
+    def refuse(settings):
+        raise TargetError("no namespaces here")
+
+    with pytest.raises(TargetError, match="no namespaces here"):
+        Engine(refuse, load_catalogue()).start()
+
+
+def test_what_is_not_done_when_the_run_ends_is_not_run():
+    clock = VirtualClock()
+
+    async def until(moment, wake):
+        await asyncio.sleep(60)
+
+    clock.until = until
+    running = engine(FakeTarget(clock, {}), clock=clock)
+    running.start()
+    (future,) = running.submit([variation("- wait: 1s\n")]).values()
+    while not future.running():
+        time.sleep(0.001)
+    running.stop()
+    with pytest.raises(InterruptedError):
+        future.result(1)
+
+
+def test_what_never_began_when_the_run_ends_is_told_too():
+    clock = VirtualClock()
+    running = engine(FakeTarget(clock, {}), clock=clock)
+    running.start()
+    futures = running.submit([variation("- wait: 1s\n")])
+    running.stop()
+    for future in futures.values():
+        assert future.cancelled() or future.result(1) or future.exception(1)
