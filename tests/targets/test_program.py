@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 
 import pytest
 from targets.test_adapted import or_skipped, run
 
 from conformance import suite
-from conformance.cases.loader import load_file
+from conformance.cases.loader import load_file, load_text
+from conformance.catalogue import load
 from conformance.engine.result import Verdict
+from conformance.engine.scheduler import Engine
 from conformance.targets.program import ProgramStack
 
 
@@ -33,6 +36,7 @@ def test_a_stack_that_is_killed_is_told_of_and_the_next_case_has_a_fresh_one(sta
     process = stack.channel._process
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(5)
+    select.select([stack.channel.fileno()], [], [], 5)  # its children may hold the channel a moment longer
     stack.listen()
     assert "SIGKILL" in str(stack.died)
     pair = stack.open_pair(4, "quick-ack")
@@ -46,3 +50,28 @@ def test_states_are_named_from_its_replies():
     cases = [load_file(suite.cases() / f"{case}.yaml", suite.cases()) for case in names]
     results = run(or_skipped("linux-6.1"), [variation for case in cases for variation in case.variations])
     assert {result.verdict for result in results.values()} == {Verdict.PASS}
+
+
+def test_when_it_dies_under_many_cases_each_is_run_again_alone():
+    opened = []
+
+    def opener(settings):
+        opened.append(or_skipped("linux-6.1")(settings))
+        return opened[-1]
+
+    def kill(variation):
+        started.append(variation.id)
+        if len(started) == len(chosen):
+            os.killpg(opened[0].channel._process.pid, signal.SIGKILL)
+
+    text = "title: T\nrequirements: [RFC9293-MUST-12]\nvary: {more: [1, 2]}\nstart: ESTABLISHED\n"
+    text += "steps:\n- wait: 1s\n- send: PSH,ACK ($more)\n- expect: ACK\n"
+    chosen, started = load_text(text, "t.yaml", "t").variations, []
+    assert len(chosen) == 4
+    engine = Engine(opener, load(), on_start=kill, check_oracle=False)
+    engine.start()
+    try:
+        results = [future.result(60) for future in engine.submit(chosen).values()]
+    finally:
+        engine.stop()
+    assert all(result.verdict is Verdict.PASS and result.attempts > 1 for result in results), results

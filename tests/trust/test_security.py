@@ -30,5 +30,5 @@ def test_each_promise_names_one():
     ]
 
 
-WARNINGS = ("An agent named by", "In a stack in real time")
+WARNINGS = ("An agent named by",)
 """What is a warning, and no promise."""
