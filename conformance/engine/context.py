@@ -383,6 +383,15 @@ class Run:
             pending.cancel()
         for task in self.background:
             task.cancel()
+        if self.target.time is None:  # else the next case begins with a fresh stack
+            self._reset()
+        self.wire.detach(self.pair.tester)
+        self.inbox.wake = None  # a cycle less for the collector
+        for pair in self.pairs:
+            self.target.release(pair)
+        self.target.release(self.pair)
+
+    def _reset(self) -> None:
         gone = self.states[-1].connection if self.states and self.states[-1].state == "CLOSED" else None
         over = self.scope.conns[gone].socket if gone is not None else None
         for sock in self.sockets:
@@ -396,8 +405,3 @@ class Run:
                     self.wire.send(conn.encoder.encode(segment))
                 except OSError:
                     break
-        self.wire.detach(self.pair.tester)
-        self.inbox.wake = None  # a cycle less for the collector
-        for pair in self.pairs:
-            self.target.release(pair)
-        self.target.release(self.pair)

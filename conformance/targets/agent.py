@@ -20,8 +20,12 @@ Reading = Callable[[Any], object]
 """From the value of an answer to the value of an Outcome; raises ValueError or TypeError where it can't be one."""
 
 
+_QUIET = {"state"}
+"""Verbs that look, and bring a stack to nothing."""
+
+
 class Calls:
-    """Requests to one agent, and those of them that are pending. `asked` is called after each."""
+    """Requests to one agent, and those of them that are pending. `asked` is called after each that may stir it."""
 
     def __init__(
         self, channel: Channel, life: Life, *, asked: Callable[[], None], settle: Callable[[], object]
@@ -46,7 +50,10 @@ class Calls:
     def socket(self, pair: Endpoints) -> ChannelSocket:
         """A fresh socket for a pair."""
         number = self.number()
-        self.ask("open", socket=number, local=_ends(pair)[0], remote=_ends(pair)[1])
+        if self._life.died is not None:
+            raise self._life.died
+        local, remote = _ends(pair)
+        self._channel.post("open", socket=number, local=local, remote=remote)
         return ChannelSocket(self, number, pair)
 
     def ask(self, verb: str, reading: Reading | None = None, **fields: object) -> Outcome | ChannelCall:
@@ -58,7 +65,8 @@ class Calls:
         except (StackDied, AdapterError) as problem:
             self._life.died = problem
             raise
-        self._asked()
+        if verb not in _QUIET:
+            self._asked()
         if "pending" in answer:
             call = ChannelCall(self, id_, verb, reading)
             if id_ in self._channel.settled:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,25 @@ def test_hello_requests_frames_and_time(agent):
     channel.reset()
     assert (channel.sent, channel.received) == (0, 0)
     assert channel.advance(3, 0) == (3, 10)
+
+
+def test_what_is_posted_leaves_with_the_next_request_and_must_be_known(agent):
+    channel = agent(
+        """
+        def other(message):
+            outcome = {"ok": None} if message["do"] == "open" else {"error": "ENOSYS"}
+            say({"id": message["id"], **outcome})
+        """
+    )
+    channel.hello({})
+    channel.post("open", socket=1)
+    assert channel.advance(100, 0)[0] == 100
+    channel.post("open", socket=2)
+    channel.reset()
+    channel.post("sing")
+    with pytest.raises(AdapterError, match="does not know the verb 'sing'"):
+        channel.advance(100, 0)
+    assert not channel.alive
 
 
 def test_a_pending_call_is_settled_later(agent):
@@ -240,6 +260,7 @@ def test_a_stack_that_gets_no_processor_does_not_hang_and_one_that_burns_it_does
     """
     channel = agent(burning)
     channel.hello({})
+    monkeypatch.setattr(channel._process, "work", lambda: (time.monotonic(), True))  # a processor of its own
     with pytest.raises(StackDied, match="hangs"):
         channel.request("burn", **{"for": 30})
     starved = agent(burning)
