@@ -102,7 +102,8 @@ def segment_text(segment: Segment, side: Side, numbers: Numbers) -> str:
         words.append("sum=bad")
     if segment.tos:
         words.append(f"tos={segment.tos}")
-    words += [f"ipopt={name}" for name in ip_options.names(segment.ip_options)[:1] if name in ip_options.KINDS]
+    if segment.ip_options:
+        words += [f"ipopt={name}" for name in ip_options.names(segment.ip_options)[:1] if name in ip_options.KINDS]
     if side == "tester" and segment.ttl != 64:
         words.append(f"ttl={segment.ttl}")
     if options:
