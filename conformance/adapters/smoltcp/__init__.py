@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conformance.adapters.base import Adapter, Program
+from conformance.adapters.base import MODULES, Adapter, Program
 from conformance.adapters.machine import need_tun
 from conformance.adapters.pypi import interpreter
-
-_AGENT = Path(__file__).with_name("agent.py")
 
 
 def prepare(profile: str, cache: Path) -> Program:
     """The agent, run by the interpreter of an environment that has the stack."""
     need_tun()
     python = interpreter(("mitmproxy_rs==0.11.1",), cache)
-    return Program((python, "-I", "-B", str(_AGENT)), clock="real", at_once=8)
+    # Of the package it takes a few modules that need the standard library only, and nothing of the folder it is run in.
+    return Program((python, "-P", "-B", "-m", f"{__name__}.agent"), MODULES, clock="real", at_once=8)
 
 
 ADAPTER = Adapter(
