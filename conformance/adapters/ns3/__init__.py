@@ -12,6 +12,7 @@ from conformance.adapters.machine import keep, need, run
 
 _HERE = Path(__file__).parent
 _CHANNEL = _HERE.parent / "lwip"
+_SHARED = ("channel.c", "channel.h", "copies.h")
 _VERSION = "3.37"
 _PACKAGES = (
     f"libns3-dev={_VERSION}-2",
@@ -37,7 +38,7 @@ _PROFILES = {
 def prepare(profile: str, cache: Path) -> Program:
     """The agent, one for all profiles; what is downloaded comes by the machine's own package sources."""
     need("g++")
-    own = sorted([*_HERE.glob("*.cc"), *_HERE.glob("*.h"), _CHANNEL / "channel.c", _CHANNEL / "channel.h"])
+    own = sorted([*_HERE.glob("*.cc"), *_HERE.glob("*.h"), *(_CHANNEL / name for name in _SHARED)])
     parts = [*(file.read_bytes() for file in own), repr(_PACKAGES).encode()]
     made = f"agent-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}"
     built = keep(cache / made, lambda folder: _compile(folder, cache))
