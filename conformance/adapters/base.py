@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+MODULES = {"PYTHONPATH": str(Path(__file__).parents[2])}
+"""For the environment of an interpreter: it finds the package's own modules."""
+
 
 class MissingError(Exception):
     """Something that the stack needs is not on this machine; the message says what is missing."""

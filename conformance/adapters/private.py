@@ -1,5 +1,8 @@
-# SPDX-License-Identifier: GPL-2.0-only
-"""A network of an agent's own, for stacks that want devices or ports of the system's."""
+# SPDX-License-Identifier: MIT
+"""A network of an agent's own, for stacks that want devices or ports of the system's.
+
+Imports the standard library only: an agent runs in an environment of its own.
+"""
 
 from __future__ import annotations
 

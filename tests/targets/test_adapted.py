@@ -156,22 +156,23 @@ def test_minutes_of_a_stack_that_ticks_every_millisecond_are_short(pytcp):
 
 
 def test_a_broken_environment_is_made_anew_and_a_whole_one_kept(pytcp, tmp_path, monkeypatch):
+    from conformance.adapters import pypi
     from conformance.adapters import pytcp as adapter
 
     made = []
 
-    def make(environment, cache):
-        made.append(environment)
+    def make(environment, packages):
+        made.append(packages)
         (environment / "bin").mkdir(parents=True)
         (environment / "bin" / "python").touch(mode=0o755)
-        (environment / "whole").touch()
 
-    monkeypatch.setattr(adapter, "_make", make)
+    monkeypatch.setattr(pypi, "_make", make)
     first = adapter.prepare("", tmp_path)
     assert adapter.prepare("long-time-wait", tmp_path).argv[0] == first.argv[0]
     assert len(made) == 1
-    (made[0] / "bin" / "python").unlink()
-    (made[0] / "bin").rmdir()
+    python = Path(first.argv[0])
+    python.unlink()
+    python.parent.rmdir()
     assert adapter.prepare("", tmp_path).argv == first.argv
     assert len(made) == 2
 

@@ -6,11 +6,11 @@ import hashlib
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from conformance.adapters.base import Adapter, Program
-from conformance.adapters.debian import packages, run, unpack
+from conformance.adapters.debian import packages, unpack
+from conformance.adapters.machine import keep, run
 
 _HERE = Path(__file__).parent
 _VERSION = "0.0~20221219"
@@ -37,24 +37,19 @@ def prepare(profile: str, cache: Path) -> Program:
     """The agent, one for all profiles; what is downloaded comes by the machine's own package sources."""
     own = sorted(_HERE.glob("*.go"))
     parts = [*(file.read_bytes() for file in own), repr((_VERSION, _LIBRARIES, _COMPILER)).encode()]
-    agent = cache / f"agent-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}"
-    if not agent.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as name:
-            folder = Path(name)
-            _compile(own, folder, cache)
-            (folder / "agent").rename(agent)
+    made = f"agent-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}"
+    agent = keep(cache / made, lambda agent: _compile(own, agent, cache))
     return Program((str(agent), profile) if profile else (str(agent),))
 
 
-def _compile(sources: list[Path], folder: Path, cache: Path) -> None:
-    """Build the agent in a folder."""
-    root = folder / "root"
+def _compile(sources: list[Path], agent: Path, cache: Path) -> None:
+    """Build the agent, with all that it takes beside it."""
+    root = agent.with_name("root")
     unpack(packages("libraries", _LIBRARIES, cache), root)
     environment = {
         "GO111MODULE": "off",
         "GOPATH": str(root / "usr/share/gocode"),
-        "GOCACHE": str(folder / "compiled"),
+        "GOCACHE": str(agent.with_name("compiled")),
         "GOENV": "off",
         "GOFLAGS": "",
         "CGO_ENABLED": "0",
@@ -65,7 +60,7 @@ def _compile(sources: list[Path], folder: Path, cache: Path) -> None:
         environment["GOROOT"] = str(root / "usr/lib/go-1.19")
         go = str(root / "usr/lib/go-1.19/bin/go")
     flags = ["-ldflags", f"-s -w -X main.version={_VERSION}"]
-    run([go, "build", *flags, "-o", str(folder / "agent"), *map(str, sources)], environment)
+    run([go, "build", *flags, "-o", str(agent), *map(str, sources)], environment)
 
 
 def _own_go() -> str | None:

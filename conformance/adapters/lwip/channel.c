@@ -85,6 +85,21 @@ void channel_frame(const uint8_t *octets, size_t length, uint64_t at)
     channel_say(",\"at\":%llu}\n", (unsigned long long)at);
 }
 
+void answer_int(long long id, long value)
+{
+    channel_say("{\"id\":%lld,\"ok\":%ld}\n", id, value);
+}
+
+void answer_null(long long id)
+{
+    channel_say("{\"id\":%lld,\"ok\":null}\n", id);
+}
+
+void answer_error(long long id, const char *name)
+{
+    channel_say("{\"id\":%lld,\"error\":\"%s\"}\n", id, name);
+}
+
 /* --- reading JSON: enough for what the tester sends; malformed text ends in NULL, never beyond the line ----------- */
 
 static const char *space(const char *text)

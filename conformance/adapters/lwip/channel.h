@@ -18,6 +18,11 @@ void channel_frame(const uint8_t *octets, size_t length, uint64_t at);
 /* The octets as a JSON string, quotes included. */
 void channel_octets(const uint8_t *octets, size_t length);
 
+/* What a request has come to; an error by its errno's name. */
+void answer_int(long long id, long value);
+void answer_null(long long id);
+void answer_error(long long id, const char *name);
+
 /* The value of a key of the object at `text` (its text, to be read by the functions below), or NULL. */
 const char *json_get(const char *text, const char *key);
 /* The n-th element of an array, or NULL. */

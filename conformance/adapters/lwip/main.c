@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * An agent for lwIP (docs/adapters.md): the stack, its virtual time, frames by the channel.
- *
- * `reset` is a fork: the process that has set the stack up keeps it as it is and lets a child serve; when the child ends
- * with RESET, the next one begins where the first did.
  */
 #include "agent.h"
 #include "channel.h"
+#include "copies.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lwip/etharp.h"
@@ -24,7 +20,6 @@
 #include "lwip/timeouts.h"
 #include "netif/ethernet.h"
 
-#define RESET 77
 #define MILLISECOND 1000000u
 #define LONGEST_FRAME 65600
 
@@ -196,6 +191,7 @@ static void advance(long long id, const char *line)
 static void serve(void)
 {
     char *line;
+    hello();
     while ((line = channel_line()) != NULL) {
         char verb[32];
         const char *frame = json_get(line, "frame");
@@ -223,22 +219,5 @@ int main(void)
     lwip_init();
     configure(said);
     channel_flush();
-    for (;;) {
-        int status;
-        pid_t child = fork();
-        if (child < 0)
-            return 1;
-        if (child == 0) {
-            hello();
-            serve();
-        }
-        waitpid(child, &status, 0);
-        if (WIFSIGNALED(status)) {
-            signal(WTERMSIG(status), SIG_DFL);
-            raise(WTERMSIG(status));
-            return 1;
-        }
-        if (WEXITSTATUS(status) != RESET)
-            return WEXITSTATUS(status);
-    }
+    return let_copies(serve);
 }

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from pathlib import Path
 
-from conformance.adapters.base import Adapter, MissingError, Program
-from conformance.adapters.debian import packages, run, unpack
+from conformance.adapters.base import Adapter, Program
+from conformance.adapters.debian import packages, unpack
+from conformance.adapters.machine import keep, need, run
 
 _HERE = Path(__file__).parent
 _CHANNEL = _HERE.parent / "lwip"
+_SHARED = ("channel.c", "channel.h", "copies.h")
 _VERSION = "3.37"
 _PACKAGES = (
     f"libns3-dev={_VERSION}-2",
@@ -36,28 +37,19 @@ _PROFILES = {
 
 def prepare(profile: str, cache: Path) -> Program:
     """The agent, one for all profiles; what is downloaded comes by the machine's own package sources."""
-    if shutil.which("g++") is None:
-        raise MissingError("no g++")
-    own = sorted([*_HERE.glob("*.cc"), *_HERE.glob("*.h"), _CHANNEL / "channel.c", _CHANNEL / "channel.h"])
+    need("g++")
+    own = sorted([*_HERE.glob("*.cc"), *_HERE.glob("*.h"), *(_CHANNEL / name for name in _SHARED)])
     parts = [*(file.read_bytes() for file in own), repr(_PACKAGES).encode()]
-    built = cache / f"agent-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}"
-    if not built.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as name:
-            folder = Path(name)
-            (folder / "built" / "lib").mkdir(parents=True)
-            _compile(folder / "root", folder / "built", cache)
-            try:
-                (folder / "built").rename(built)
-            except OSError:
-                if not built.exists():  # else another run was faster
-                    raise
+    made = f"agent-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}"
+    built = keep(cache / made, lambda folder: _compile(folder, cache))
     agent = str(built / "agent")
     return Program((agent, profile) if profile else (agent,))
 
 
-def _compile(root: Path, built: Path, cache: Path) -> None:
+def _compile(built: Path, cache: Path) -> None:
     """Build the agent, and put the libraries that it loads into `lib` beside it."""
+    (built / "lib").mkdir(parents=True)
+    root = built.with_name("root")
     unpack(packages(f"packages-{_VERSION}", _PACKAGES, cache), root)
     libraries = next((file.parent for file in root.glob("usr/lib/*/libns3-core.so")), None)
     if libraries is None:

@@ -43,9 +43,4 @@ void sockets_request(long long id, const std::string &verb, const char *line);
 /* Try the calls that wait; true when one has ended and been answered. */
 bool sockets_retry();
 
-/* --- options.cc: socket options, what is told of connections, answers ------------------------------------------------ */
-
-void answer_null(long long id);
-void answer_error(long long id, const char *name);
-
 #endif

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only
  *
  * An agent for ns-3's TCP (docs/adapters.md): the protocol's lines, virtual time, `reset`.
- *
- * `reset` is a fork: the process that has set the stack up keeps it as it is and lets a child serve; when the child ends
- * with RESET, the next one begins where the first did.
  */
 #include "agent.h"
+#include "copies.h"
 
 #include <climits>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ns3/boolean.h"
@@ -28,7 +24,6 @@ using namespace ns3;
 namespace
 {
 
-const int RESET = 77;
 const int64_t BOOT = 600'000'000'000; /* ns until the addresses are there and no router was found */
 const double PROBED = 6.5; /* s until the first probe of a closed window, which is later than any first repeat */
 const int64_t LATEST = INT64_MAX / 4;
@@ -139,6 +134,7 @@ void take_frame(const char *value)
 void serve()
 {
     char *line;
+    hello();
     while ((line = channel_line()) != nullptr) {
         char verb[32];
         const char *frame = json_get(line, "frame");
@@ -177,22 +173,5 @@ int main(int count, char **words)
         return 1;
     boot();
     channel_flush();
-    for (;;) {
-        int status;
-        pid_t child = fork();
-        if (child < 0)
-            return 1;
-        if (child == 0) {
-            hello();
-            serve();
-        }
-        waitpid(child, &status, 0);
-        if (WIFSIGNALED(status)) {
-            signal(WTERMSIG(status), SIG_DFL);
-            raise(WTERMSIG(status));
-            return 1;
-        }
-        if (WEXITSTATUS(status) != RESET)
-            return WEXITSTATUS(status);
-    }
+    return let_copies(serve);
 }

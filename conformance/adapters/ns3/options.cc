@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only
  *
- * Socket options, what is ready, and the state of a connection; answers and addresses for all verbs.
+ * Socket options, what is ready, and the state of a connection; addresses for all verbs.
  */
 #include "sockets.h"
 
@@ -48,21 +48,6 @@ const char *name_of(TcpSocket::TcpStates_t state)
 }
 
 } // namespace
-
-void answer_int(long long id, long value)
-{
-    channel_say("{\"id\":%lld,\"ok\":%ld}\n", id, value);
-}
-
-void answer_null(long long id)
-{
-    channel_say("{\"id\":%lld,\"ok\":null}\n", id);
-}
-
-void answer_error(long long id, const char *name)
-{
-    channel_say("{\"id\":%lld,\"error\":\"%s\"}\n", id, name);
-}
 
 const char *errno_of(const Sock &s)
 {

@@ -29,7 +29,6 @@ ns3::Address endpoint(const char *value);
 /* "address" and port of an address of ns-3. */
 std::pair<std::string, unsigned> named(const ns3::Address &address);
 
-void answer_int(long long id, long value);
 /* The name of the errno that ns-3 has kept for a socket. */
 const char *errno_of(const Sock &s);
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 import lzma
 import re
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 from conformance.adapters.base import Adapter, MissingError, Program
+from conformance.adapters.debian import depends, fetch
+from conformance.adapters.machine import PYTHON, keep, need_python, tool
 from conformance.adapters.qemu.initrd import build
 
 _HERE = Path(__file__).parent
@@ -21,8 +20,6 @@ _AGENT = _HERE.parent / "host" / "agent.py"
 _MACHINE = _HERE.parent / "uml" / "init.sh"
 _METAPACKAGE = "linux-image-6.12-cloud-amd64"
 _MODULES = ("net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_net")
-_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-_PYTHON = "/usr/bin/python3"
 _OFFLOADS = (
     "csum gso guest_csum guest_tso4 guest_tso6 guest_ufo guest_ecn host_tso4 host_tso6 host_ufo host_ecn".split()
 )
@@ -33,26 +30,24 @@ _MAC = "02:00:5e:00:00:01"
 
 def prepare(profile: str, cache: Path) -> Program:
     """The kernel unpacked in the cache, and an initrd for it."""
-    emulator, busybox, ip = (_tool(name) for name in ("qemu-system-x86_64", "busybox", "ip"))
-    python = Path(_PYTHON).resolve()
-    if not python.exists():
-        raise MissingError(f"no {_PYTHON} for its user space, which is this machine's")
-    root = _unpacked(cache)
+    emulator, busybox, ip = (tool(name).resolve() for name in ("qemu-system-x86_64", "busybox", "ip"))
+    need_python("for its user space, which is this machine's")
+    python = PYTHON.resolve()
+    root = keep(cache / "root", _fetch)
     kernel = next(iter(sorted((root / "boot").glob("vmlinuz-*"))))
     texts = {"init": _HERE / "init.sh", "machine.sh": _MACHINE, "agent.py": _AGENT}
     files = {name: path.read_bytes() for name, path in texts.items()}
     sources = [*files.values(), (_HERE / "initrd.py").read_bytes(), Path(__file__).read_bytes()]
     tools = [str((path.resolve(), path.stat().st_mtime)) for path in (busybox, ip, python, kernel)]
     made = hashlib.sha256(b"".join(sources) + "".join(tools).encode()).hexdigest()
-    initrd = cache / f"initrd-{made[:16]}"
-    if not initrd.exists():
+
+    def pack(initrd: Path) -> None:
         for number, name in enumerate(_MODULES):
             packed = next(iter(root.glob(f"lib/modules/*/kernel/{name}.ko.xz")))
             files[f"modules/{number}.ko"] = lzma.decompress(packed.read_bytes())
-        octets = build(busybox, {"ip": ip, "python3": python}, [str(_AGENT), "--stdio"], files)
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
-            (Path(folder) / "initrd").write_bytes(octets)
-            (Path(folder) / "initrd").rename(initrd)
+        initrd.write_bytes(build(busybox, {"ip": ip, "python3": python}, [str(_AGENT), "--stdio"], files))
+
+    initrd = keep(cache / f"initrd-{made[:16]}", pack)
     offloads = ",".join(f"{name}=off" for name in _OFFLOADS)
     return Program(
         (
@@ -70,43 +65,12 @@ def prepare(profile: str, cache: Path) -> Program:
     )
 
 
-def _tool(name: str) -> Path:
-    found = shutil.which(name, path=_PATH)
+def _fetch(root: Path) -> None:
+    """Debian's kernel of the series."""
+    found = re.search(r"Depends: (linux-image-\S+)", depends(_METAPACKAGE))
     if found is None:
-        raise MissingError(f"no {name}")
-    return Path(found).resolve()
-
-
-def _unpacked(cache: Path) -> Path:
-    """Debian's package, unpacked, not installed."""
-    kept = cache / "root"
-    if kept.exists():
-        return kept
-    for tool in ("apt-get", "apt-cache", "dpkg"):
-        _tool(tool)
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as name:
-        folder = Path(name)
-        said = _run(["apt-cache", "depends", _METAPACKAGE], folder)
-        found = re.search(r"Depends: (linux-image-\S+)", said)
-        if found is None:
-            raise MissingError(f"apt does not know {_METAPACKAGE}")
-        _run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", found[1]], folder)
-        for package in folder.glob("*.deb"):
-            _run(["dpkg", "-x", str(package), str(folder / "root")], folder)
-        try:
-            (folder / "root").rename(kept)
-        except OSError:
-            if not kept.exists():  # else another run was faster
-                raise
-    return kept
-
-
-def _run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MissingError(f"{command[0]} does not bring {_METAPACKAGE}: {done.stderr.strip()[-400:]}")
-    return done.stdout
+        raise MissingError(f"apt does not know {_METAPACKAGE}")
+    fetch((found[1],), root)
 
 
 ADAPTER = Adapter(

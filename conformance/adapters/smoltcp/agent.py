@@ -10,155 +10,24 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import ctypes
 import importlib.metadata
-import ipaddress
-import json
 import os
-import socket
-import struct
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import mitmproxy_rs
 
-_CHANNEL, _FRAMES = 3, 4
-_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
-_TUN = "/dev/net/tun"
-_DEVICE = "tun0"
-_IP4, _IP6 = 0x0800, 0x86DD
-_ALL = 3
-_HEADER = 14
-_TCP, _SYN, _RST, _ACK = 6, 0x02, 0x04, 0x10
+from conformance.adapters import serving
+from conformance.adapters.private import private_network
+from conformance.adapters.relay import DEVICE, Ends, Relay
+from conformance.adapters.serving import Refused
+
 _LARGEST = 1 << 16
-_ROOM = 4 << 20
-_OUTGOING = 4
 _MOST_HALF_OPEN = 4096
 _SOON = 0.05
 """Seconds in which a read that must not wait may still bring what has arrived: the stack is another thread."""
 _VERBS = ("listen", "accept", "send", "recv", "shutdown", "close")
-Ends = tuple[str, int]
-
-
-class Refused(Exception):
-    """A request that can't be done: the name of an errno."""
-
-
-def private_network() -> None:
-    """Leave the machine's network for an empty one, in which this process may make devices. Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    ids = os.getuid(), os.getgid()
-    if libc.unshare(_NEW_NETWORK) < 0:
-        if libc.unshare(_NEW_USER | _NEW_NETWORK) < 0:
-            raise OSError(ctypes.get_errno(), "no network namespace of its own")
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {ids[0]} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {ids[1]} 1")
-    with contextlib.suppress(OSError):  # a kernel without IPv6: it says nothing by itself anyway
-        Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
-
-
-class Relay:
-    """Between the tester's frames and the device's packets."""
-
-    def __init__(self, mac: bytes, router: bytes, opened: Callable[[Ends, Ends], None]) -> None:
-        self._mac, self._head = mac, router + mac
-        self._opened = opened
-        self._offered: dict[bytes, int] = {}
-        """What acknowledges each SYN,ACK sent, by the connection's addresses and ports as the peer writes them."""
-        self._waiting: collections.deque[bytes] = collections.deque()
-        self._frames = socket.socket(fileno=_FRAMES)
-        self._device = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self._device.bind((_DEVICE, _ALL))
-        for one in (self._frames, self._device):
-            one.setblocking(False)
-            for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-                one.setsockopt(socket.SOL_SOCKET, buffer, _ROOM)
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._frames, self._inward)
-        loop.add_reader(self._device, self._outward)
-
-    def _inward(self) -> None:
-        """IP packets for the stack; the tester knows its neighbour, so there is nothing else to answer."""
-        while True:
-            try:
-                frame = self._frames.recv(_LARGEST)
-            except OSError:
-                return
-            if not frame:
-                return
-            kind = int.from_bytes(frame[12:14], "big")
-            if kind in (_IP4, _IP6) and frame[:6] == self._mac and len(frame) > _HEADER:
-                with contextlib.suppress(OSError):  # a queue that is full loses packets, as queues do
-                    self._device.sendto(frame[_HEADER:], (_DEVICE, kind))
-                self._note_in(frame[_HEADER:])
-
-    def _outward(self) -> None:
-        """What the stack sends."""
-        while True:
-            try:
-                packet, (_, _, way, *_rest) = self._device.recvfrom(_LARGEST)
-            except OSError:
-                return
-            if way != _OUTGOING and packet:
-                kind = _IP4 if packet[0] >> 4 == 4 else _IP6
-                self._note_out(packet)
-                self._waiting.append(self._head + struct.pack("!H", kind) + packet)
-                if not self._hand_over():
-                    return
-
-    def _hand_over(self) -> bool:
-        """Give the tester what waits for it; False, and again later, when it has too much unread."""
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            try:
-                self._frames.send(self._waiting[0])
-            except BlockingIOError:
-                loop.remove_reader(self._device)
-                loop.add_writer(self._frames, self._hand_over)
-                return False
-            except OSError:
-                pass  # it has gone
-            self._waiting.popleft()
-        loop.remove_writer(self._frames)
-        loop.add_reader(self._device, self._outward)
-        return True
-
-    # The stack tells of a connection when its SYN comes, and never that it is established. An application that waits
-    # for that sees it here: its SYN,ACK is acknowledged.
-
-    def _note_out(self, packet: bytes) -> None:
-        found = tcp(packet)
-        if found is not None:
-            addresses, header = found
-            if header[13] & (_SYN | _ACK) == _SYN | _ACK:
-                half = len(addresses) // 2
-                key = addresses[half:] + addresses[:half] + header[2:4] + header[:2]
-                self._offered[key] = int.from_bytes(header[4:8], "big") + 1 & 0xFFFFFFFF
-
-    def _note_in(self, packet: bytes) -> None:
-        found = tcp(packet) if self._offered else None
-        if found is None:
-            return
-        addresses, header = found
-        key = addresses + header[:4]
-        if header[13] & (_SYN | _RST | _ACK) == _ACK and self._offered.get(key) == int.from_bytes(header[8:12], "big"):
-            del self._offered[key]
-            half = len(addresses) // 2
-            local = str(ipaddress.ip_address(addresses[half:])), int.from_bytes(header[2:4], "big")
-            peer = str(ipaddress.ip_address(addresses[:half])), int.from_bytes(header[:2], "big")
-            self._opened(local, peer)
-
-
-def tcp(packet: bytes) -> tuple[bytes, bytes] | None:
-    """Both addresses and the header of a TCP segment without extension headers; None for anything else."""
-    if packet[0] >> 4 == 4 and len(packet) >= 40 and packet[9] == _TCP:
-        return packet[12:20], packet[(packet[0] & 15) * 4 :][:20]
-    if packet[0] >> 4 == 6 and len(packet) >= 60 and packet[6] == _TCP:
-        return packet[8:40], packet[40:60]
-    return None
 
 
 class Held:
@@ -174,28 +43,23 @@ class Held:
         self.closed = False
 
 
-class Agent:
+class Agent(serving.Agent):
     """One stack with all its sockets."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
+        super().__init__(writer)
         self._sockets: dict[int, Held] = {}
         self._listeners: dict[Ends, Held] = {}
         self._half_open: collections.OrderedDict[tuple[Ends, Ends], mitmproxy_rs.Stream | None] = (
             collections.OrderedDict()
         )
         """Streams of which only the SYN is known; None where the stack tells us later than its peer acknowledges."""
-        self._calls: dict[int, asyncio.Task[None]] = {}
-
-    def say(self, message: dict[str, object]) -> None:
-        """A line for the tester."""
-        self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
     async def configure(self, said: dict[str, Any]) -> None:
         """Bring the stack up: it answers for every address."""
-        self._interface = await mitmproxy_rs.tun.create_tun_interface(self._arrived, self._arrived, _DEVICE)
+        self._interface = await mitmproxy_rs.tun.create_tun_interface(self._arrived, self._arrived, DEVICE)
         self._end_of_stack = asyncio.ensure_future(self._watch())
-        self._relay = Relay(octets(said["mac"]), octets(said["router_mac"]), self._opened)
+        self._relay = Relay(said["mac"], said["router_mac"], self._opened)
         self.say({"hello": {
             "protocol": 1, "stack": "smoltcp in mitmproxy_rs", "version": importlib.metadata.version("mitmproxy_rs"),
             "clock": "real", "frames": "fd", "ip": [4, 6], "verbs": _VERBS,
@@ -233,39 +97,9 @@ class Agent:
             held.queue.append(stream)
             held.arrival.set()
 
-    # -- requests -------------------------------------------------------------------------------------------
-
-    async def take(self, message: dict[str, Any]) -> None:
-        """Do what a line asks; a call that does not end at once goes on beside."""
-        if "configure" in message:
-            await self.configure(message["configure"])
-            return
-        id_ = message["id"]
-        try:
-            verb = getattr(self, f"do_{message['do']}", None)
-            if verb is None:
-                raise Refused("ENOSYS")
-            answer = verb(message)
-        except Refused as why:
-            self.say({"id": id_, "error": str(why)})
-            return
-        if not asyncio.iscoroutine(answer):
-            self.say({"id": id_, "ok": answer})
-            return
-        self.say({"id": id_, "pending": True})
-        call = asyncio.ensure_future(self._end(id_, answer))
-        self._calls[id_] = call
-        call.add_done_callback(lambda _: self._calls.pop(id_, None))
-
-    async def _end(self, id_: int, call: Any) -> None:
-        try:
-            value = await call
-        except Refused as why:
-            self.say({"id": id_, "error": str(why)})
-        except OSError:  # all that the stack tells of a connection that is gone
-            self.say({"id": id_, "error": "EPIPE"})
-        else:
-            self.say({"id": id_, "ok": value})
+    def _named(self, why: Exception) -> str:
+        """An OSError is all that the stack tells of a connection that is gone."""
+        return "EPIPE" if isinstance(why, OSError) else str(why)
 
     def _held(self, message: dict[str, Any]) -> Held:
         held = self._sockets.get(message["socket"])
@@ -281,7 +115,7 @@ class Agent:
 
     def do_open(self, message: dict[str, Any]) -> None:
         """A fresh socket."""
-        self._sockets[message["socket"]] = Held(ends(message["local"]))
+        self._sockets[message["socket"]] = Held(serving.ends(message["local"]))
 
     def do_listen(self, message: dict[str, Any]) -> None:
         """Take streams to this end from now on."""
@@ -355,34 +189,10 @@ class Agent:
             self.do_close(message)
         self._sockets.pop(message["socket"], None)
 
-    def do_cancel(self, message: dict[str, Any]) -> None:
-        """Nobody waits for that call."""
-        call = self._calls.pop(message["call"], None)
-        if call is not None:
-            call.cancel()
-
 
 async def given(octets_: bytes) -> bytes:
     """A read that is done."""
     return octets_
-
-
-def octets(mac: str) -> bytes:
-    """Of a hardware address."""
-    return bytes.fromhex(mac.replace(":", ""))
-
-
-def ends(said: list[Any]) -> Ends:
-    """An address and port."""
-    return str(ipaddress.ip_address(said[0])), int(said[1])
-
-
-async def serve() -> None:
-    """Speak the protocol until the channel ends."""
-    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=_CHANNEL), limit=1 << 18)
-    agent = Agent(writer)
-    while line := await reader.readline():
-        await agent.take(json.loads(line))
 
 
 def main() -> None:
@@ -391,9 +201,9 @@ def main() -> None:
         private_network()
     except OSError as problem:
         sys.exit(f"smoltcp needs a network namespace of its own: {problem.strerror}")
-    if not os.access(_TUN, os.R_OK | os.W_OK):
-        sys.exit(f"smoltcp needs {_TUN}: no such device, or not for this user")
-    asyncio.run(serve())
+    with contextlib.suppress(OSError):  # a kernel without IPv6: it says nothing by itself anyway
+        Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
+    asyncio.run(serving.serve(Agent))
     os._exit(0)  # the stack's threads do not end by themselves
 
 

@@ -6,11 +6,11 @@ Its root is this machine's own, read-only. Frames and the channel are descriptor
 from __future__ import annotations
 
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
-from conformance.adapters.base import Adapter, MissingError, Program
+from conformance.adapters.base import Adapter, Program
+from conformance.adapters.debian import unpacked
+from conformance.adapters.machine import tool
 
 _INIT = Path(__file__).parent / "init.sh"
 _AGENT = Path(__file__).parents[1] / "host" / "agent.py"
@@ -20,11 +20,9 @@ _MEMORY = "256M"
 
 def prepare(profile: str, cache: Path) -> Program:
     """The kernel as it is installed, or unpacked in the cache."""
-    for tool in ("ip", "python3"):
-        if shutil.which(tool, path="/usr/bin:/bin:/usr/sbin:/sbin") is None:
-            raise MissingError(f"no {tool} for its user space, which is this machine's")
-    installed = shutil.which("linux.uml")
-    kernel = Path(installed) if installed else _unpacked(cache)
+    for name in ("ip", "python3"):
+        tool(name, "for its user space, which is this machine's")
+    kernel = Path(shutil.which("linux.uml") or unpacked(("user-mode-linux",), cache) / "usr/bin/linux.uml")
     modules = (str(path) for name in _MODULES for path in kernel.parents[1].glob(f"lib/uml/modules/*/kernel/{name}"))
     return Program(
         (
@@ -37,34 +35,6 @@ def prepare(profile: str, cache: Path) -> Program:
         at_once=16,
         announces=True,
     )
-
-
-def _unpacked(cache: Path) -> Path:
-    """Debian's package, unpacked, not installed."""
-    kernel = cache / "root/usr/bin/linux.uml"
-    if kernel.exists():
-        return kernel
-    for tool in ("apt-get", "dpkg"):
-        if shutil.which(tool) is None:
-            raise MissingError(f"no linux.uml, and no {tool} to bring it")
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as name:
-        folder = Path(name)
-        _run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", "user-mode-linux"], folder)
-        for package in folder.glob("*.deb"):
-            _run(["dpkg", "-x", str(package), str(folder / "root")], folder)
-        try:
-            (folder / "root").rename(cache / "root")
-        except OSError:
-            if not kernel.exists():  # else another run was faster
-                raise
-    return kernel
-
-
-def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MissingError(f"no linux.uml, and {command[0]} does not bring it: {done.stderr.strip()[-400:]}")
 
 
 ADAPTER = Adapter(
