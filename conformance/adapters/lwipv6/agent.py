@@ -23,7 +23,7 @@ from conformance.adapters.relay import DEVICE, Ends, Relay
 from conformance.adapters.serving import Refused
 
 _AGAIN = 0.001
-"""Seconds between two looks at a socket that somebody waits for."""
+"""Seconds between two looks at a socket that somebody waits for: the stack has no descriptor that wakes a loop."""
 _VERBS = (
     "open", "listen", "accept", "connect", "send", "recv", "close", "setsockopt", "getsockopt", "poll",
 )  # fmt: skip

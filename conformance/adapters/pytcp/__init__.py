@@ -17,8 +17,9 @@ _PROFILES = {
 
 def prepare(profile: str, cache: Path) -> Program:
     """The agent, run by the interpreter of an environment that has the stack, the same for all profiles."""
-    # No order of things depends on where objects lie, or on secrets of the process.
-    return Program((interpreter(_PACKAGES, cache), "-I", "-B", str(_AGENT), profile), {"PYTHONHASHSEED": "0"})
+    # Not -I: modules come from the agent's folder, and no order of things is to depend on secrets of the process.
+    own = {"PYTHONPATH": "", "PYTHONHOME": "", "PYTHONHASHSEED": "0"}
+    return Program((interpreter(_PACKAGES, cache), "-s", "-B", str(_AGENT), profile), own)
 
 
 ADAPTER = Adapter(

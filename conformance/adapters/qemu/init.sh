@@ -13,7 +13,7 @@ for module in /modules/*.ko; do # their names are in order
     insmod "$module"
 done
 DEVICE=eth0 CHANNEL=/dev/vport0p1 AGENT=/agent.py MODULES=
-for _ in 1 2 3 4 5 6 7 8 9 10; do # the probing of devices goes on beside
+for _ in 1 2 3 4 5 6 7 8 9 10; do # the probing of devices goes on beside; nothing wakes a shell at its end
     [ -e "$CHANNEL" ] && [ -e "/sys/class/net/$DEVICE" ] && break
     sleep 0.2
 done
