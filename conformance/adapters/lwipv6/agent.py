@@ -62,7 +62,7 @@ class Relay:
                 one.setsockopt(socket.SOL_SOCKET, buffer, _ROOM)
         loop = asyncio.get_running_loop()
         loop.add_reader(self._frames, self._inward)
-        loop.add_reader(self._device, self._outward)
+        loop.add_reader(self._device, self.outward)
 
     def _inward(self) -> None:
         while True:
@@ -78,7 +78,8 @@ class Relay:
                     self._device.sendto(frame[_HEADER:], (_DEVICE, kind))
                 self._note_in(frame[_HEADER:])
 
-    def _outward(self) -> None:
+    def outward(self) -> None:
+        """Hand the tester what the stack has sent."""
         while True:
             try:
                 packet, (_, _, way, *_rest) = self._device.recvfrom(_LARGEST)
@@ -267,7 +268,9 @@ class Agent:
         if not message.get("wait", True) and not self._library.ready(held.fd, POLL_IN):
             raise Refused("EAGAIN")
         await self._until(held, POLL_IN)
-        return self._library.recv(held.fd, message["count"]).hex()
+        octets = self._library.recv(held.fd, message["count"])
+        self._relay.outward()  # an update of the window is sent within the call: it comes before its answer
+        return octets.hex()
 
     def do_close(self, message: dict[str, Any]) -> None:
         """Close; the stack finishes by itself."""
