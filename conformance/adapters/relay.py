@@ -50,7 +50,7 @@ class Relay:
                 one.setsockopt(socket.SOL_SOCKET, buffer, _ROOM)
         loop = asyncio.get_running_loop()
         loop.add_reader(self._frames, self._inward)
-        loop.add_reader(self._device, self._outward)
+        loop.add_reader(self._device, self.outward)
 
     def _inward(self) -> None:
         """IP packets for the stack; the tester knows its neighbour, so there is nothing else to answer."""
@@ -67,8 +67,8 @@ class Relay:
                     self._device.sendto(frame[_HEADER:], (DEVICE, kind))
                 self._note_in(frame[_HEADER:])
 
-    def _outward(self) -> None:
-        """What the stack sends."""
+    def outward(self) -> None:
+        """Hand the tester what the stack has sent."""
         while True:
             try:
                 packet, (_, _, way, *_rest) = self._device.recvfrom(_LARGEST)
@@ -95,7 +95,7 @@ class Relay:
                 pass  # it has gone
             self._waiting.popleft()
         loop.remove_writer(self._frames)
-        loop.add_reader(self._device, self._outward)
+        loop.add_reader(self._device, self.outward)
         return True
 
     def _note_out(self, packet: bytes) -> None:

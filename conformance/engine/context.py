@@ -19,7 +19,7 @@ from conformance.engine.result import Difference, Event, Finding, NamedState
 from conformance.engine.scope import Conn, HarnessError, Scope
 from conformance.targets.base import AgentSocket, Endpoints, Target
 from conformance.tcp.invariants import SOFT, Violation
-from conformance.tcp.recognise import own_accord
+from conformance.tcp.recognise import is_window_update, own_accord
 from conformance.tcp.segment import RST, SYN, IcmpMessage, Segment
 from conformance.tcp.sequence import before
 from conformance.tcp.tcb import TCB
@@ -354,6 +354,7 @@ class Run:
     def begin_run(self, step: Step) -> None:
         """A step that acts begins: before the first of a run, all that came until now is accounted for."""
         if self.in_run:
+            self._admit_updates(step)
             return
         self.in_run = True
         if self.inbox.frames:
@@ -364,6 +365,14 @@ class Run:
                 self.admit_leftovers(step)
                 break
         self.began = self.clock.now()
+
+    def _admit_updates(self, step: Step) -> None:
+        """A window that a call of this run has opened, and that was told before this step acts, is no answer to it."""
+        if self.inbox.frames:
+            self.pump()
+        for conn in self.scope.conns.values():
+            while conn.queue and not conn.declared.unwatched and is_window_update(conn.queue[0], conn.tcb):
+                self.admit(conn, step)
 
     # -- the end --------------------------------------------------------------------------------------------
 

@@ -142,7 +142,9 @@ class Agent(serving.Agent):
         if not message.get("wait", True) and not self._library.ready(held.fd, POLL_IN):
             raise Refused("EAGAIN")
         await self._until(held, POLL_IN)
-        return self._library.recv(held.fd, message["count"]).hex()
+        octets = self._library.recv(held.fd, message["count"])
+        self._relay.outward()  # an update of the window is sent within the call: it comes before its answer
+        return octets.hex()
 
     def do_close(self, message: dict[str, Any]) -> None:
         """Close; the stack finishes by itself."""

@@ -161,6 +161,7 @@ class Agent(serving.Agent):
             if not reading.done():
                 raise Refused("EAGAIN")
         got = await asyncio.shield(reading)
+        await asyncio.sleep(_SOON)  # an update of the window, which nothing tells of, comes before the answer
         # What a smaller call than the one before must leave stays for the next.
         count = message["count"]
         held.reading = asyncio.ensure_future(given(got[count:])) if len(got) > count else None
