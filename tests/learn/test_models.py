@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from conformance.catalogue import load as catalogue_load
-from conformance.learn import files
+from conformance.learn import files, rules
 from conformance.learn.alphabet import load
 from conformance.learn.diff import by_table
-from conformance.learn.page import BEGIN, END, models, take, written
+from conformance.learn.fresh import is_fresh, judged_by
+from conformance.learn.page import BEGIN, END, models, stale, take, written
 from conformance.learn.properties import verify
 
 FOLDER = Path(__file__).parents[2] / "reports" / "models"
@@ -33,6 +34,33 @@ def test_a_committed_model_is_whole(path):
     for verdict in verify(model, load(str(model.facts["alphabet"]))):
         kept = "kept" if verdict.word is None else "BROKEN"
         assert f"property {verdict.property.name}: {verdict.property.title}: {kept}" in said
+
+
+def test_no_committed_verdict_is_older_than_what_judges():
+    assert not stale(FOLDER), "run: python -m conformance.learn.page --stale"
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_a_committed_finding_has_the_level_of_its_requirement(path):
+    for line in path.with_suffix(".txt").read_text().splitlines() if path.with_suffix(".txt").exists() else ():
+        head, _, rest = line.partition(": ")
+        level, _, requirement = head.rpartition(" ")
+        if rest and level.isupper():
+            assert str(catalogue_load().get(requirement).level) == level
+
+
+def test_verdicts_are_older_when_a_rule_changes(tmp_path, monkeypatch):
+    findings = tmp_path / "findings.txt"
+    findings.write_text(f"{judged_by()}\n")
+    assert is_fresh(findings)
+    for change, same in (("# a remark\n{}", True), ("{}\n_MORE = 1\n", False)):
+        changed = tmp_path / "rules.py"
+        changed.write_text(change.format(Path(rules.__file__).read_text()))
+        with monkeypatch.context() as patched:
+            patched.setattr(rules, "__file__", str(changed))
+            judged_by.cache_clear()
+            assert is_fresh(findings) is same
+        judged_by.cache_clear()
 
 
 def test_the_page_has_the_models():
