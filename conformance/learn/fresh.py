@@ -29,7 +29,9 @@ def judged_by() -> str:
 
 
 def is_fresh(findings: Path) -> bool:
-    """Whether a model's findings are those of today's event table and rules. Raises OSError."""
+    """Whether a model's findings are there, and of today's event table and rules. Raises OSError."""
+    if not findings.exists():
+        return False
     with findings.open(encoding="utf-8") as lines:
         return next(lines, "").rstrip("\n") == judged_by()
 

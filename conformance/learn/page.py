@@ -79,9 +79,14 @@ def _rank(model: Model) -> tuple[int, str]:
     return (_ORDER.index(alphabet) if alphabet in _ORDER else len(_ORDER), alphabet)
 
 
-def tables(found: dict[str, Model]) -> str:
-    """The figures of each model, and how many differences there are between any two stacks."""
-    return "\n".join([*_figures(found), "", *_differences(found)])
+def tables(found: dict[str, Model], old: Sequence[str] = ()) -> str:
+    """The figures of each model, those with `old` verdicts, and how many differences are between any two stacks."""
+    said = (
+        f"Not judged by today's rules (`--stale` does it): {', '.join(old)}."
+        if old
+        else "Each is judged by today's rules."
+    )
+    return "\n".join([*_figures(found), "", said, "", *_differences(found)])
 
 
 def _figures(found: dict[str, Model]) -> Iterator[str]:
@@ -123,13 +128,13 @@ def _differences(found: dict[str, Model]) -> Iterator[str]:
         yield ""
 
 
-def written(page: str, found: dict[str, Model]) -> str:
+def written(page: str, found: dict[str, Model], old: Sequence[str] = ()) -> str:
     """The page with its tables made anew. Raises ValueError: the marks are not there."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page has no {BEGIN!r} or no {END!r} behind it")
-    return f"{before}{BEGIN}\n{tables(found)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{tables(found, old)}\n{END}{after}"
 
 
 def main(learned: Sequence[str]) -> None:
@@ -146,7 +151,7 @@ def main(learned: Sequence[str]) -> None:
         for name in names:
             take(Path(name), FOLDER)
     page = FOLDER / "README.md"
-    page.write_text(written(page.read_text(encoding="utf-8"), models(FOLDER)), encoding="utf-8")
+    page.write_text(written(page.read_text(encoding="utf-8"), models(FOLDER), stale(FOLDER)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ TICK = 20_000
 """ns after which the stack answers a SYN, for its own 1 ms: that is the grain of its timers, no delay that it means to
 make, and the tester takes for silence what does not come before time passes."""
 EAGER = 3
-"""With the profile `unthrottled`: so many more times it goes on after a TICK when it was stirred, in any state. It sends text and
-FIN at its next 1 ms, and where no time passes it would never."""
+"""With the profile `unthrottled`: so many more times it goes on after a TICK when it was stirred, in any state. It
+sends text and FIN at its next 1 ms, and where no time passes it would never."""
 IDLE, REST = 100, 100
 """After so many ticks (1 ms) at which a connection with something unacknowledged has sent nothing it ticks only every
 so many ms until something happens. What has a time of its own comes at that time all the same."""
