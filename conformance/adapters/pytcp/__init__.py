@@ -19,7 +19,7 @@ _OLDEST = (3, 10)
 """Of Python: before it the package does without the slots of its classes."""
 _PROFILES = {
     "long-time-wait": "with a TIME-WAIT of four minutes",
-    "unthrottled": "with a challenge ACK a millisecond, and sending at once, as learning has it",
+    "unthrottled": "without a limit of challenge ACKs, and sending at once, as learning has it",
 }
 
 

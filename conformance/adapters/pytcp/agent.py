@@ -50,7 +50,7 @@ so many ms until something happens. What has a time of its own comes at that tim
 PROFILES: dict[str, dict[str, object]] = {
     "": {},
     "long-time-wait": {"tcp.time_wait.delay_ms": 240_000},
-    "unthrottled": {"tcp.challenge_ack.rate_limit_ms": 1},  # it takes no 0
+    "unthrottled": {},
 }
 PENDING = object()
 
@@ -203,6 +203,8 @@ class Stack:
         arm = TcpTimerService.arm
 
         def rarer(service: Any, name: str, delay: int, /) -> None:
+            if name == "challenge_ack" and self.most_eager:
+                return
             if name == "tx_pump":
                 seen, idle = getattr(service, "idle", (None, 0))
                 idle = 0 if self.stirred or seen != self.total else idle + 1
@@ -582,7 +584,9 @@ class Agent:
             "ports": "exact",
             "msl": get("tcp.time_wait.delay_ms") / 2000,
             "first_repeat": get("tcp.rto.initial_ms") / 1000 + 0.5,
-            "challenge_interval": (get("tcp.challenge_ack.rate_limit_ms") + 1) / 1000,  # it counts whole ms
+            "challenge_interval": 0
+            if self._stack.most_eager
+            else (get("tcp.challenge_ack.rate_limit_ms") + 1) / 1000,  # it counts whole ms
             "throttles_text": True,
             "settings": {"ecn": "on", "syncookies": "never", "timestamps": "on", "sack": "on", "window-scaling": "on"},
         }
