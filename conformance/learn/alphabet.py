@@ -2,7 +2,8 @@
 
 An alphabet is a YAML file: a title, steps that run before each query (`setup`), the inputs by name, each a `send` or
 a `call`, and perhaps `seeds`, words that are tried early. An input that is a list of calls goes on with
-the second where the first succeeds. The built-in ones are in `alphabets`.
+the second where the first succeeds. Calls named by `once` are made once a word, and come to `no socket` from then on.
+The built-in ones are in `alphabets`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from conformance.cases.yamltree import compose, items, near
 from conformance.tcp.states import State
 
 FOLDER = Path(__file__).parent / "alphabets"
-_KEYS = frozenset({"title", "setup", "inputs", "seeds"})
+_KEYS = frozenset({"title", "setup", "inputs", "once", "seeds"})
 
 Word = tuple[str, ...]
 """Inputs by name, in order."""
@@ -38,6 +39,8 @@ class Alphabet:
     seeds: tuple[Word, ...] = ()
     then: Mapping[str, tuple[Call, ...]] = field(default_factory=dict)
     """Calls that follow an input's own call when that has succeeded, as part of the input."""
+    once: frozenset[str] = frozenset()
+    """Calls that are made once a word."""
 
     @property
     def letters(self) -> tuple[str, ...]:
@@ -92,6 +95,7 @@ def read(text: str, file: str, name: str) -> Alphabet:
     title = name
     setup: tuple[Step, ...] = ()
     seeds: list[Node] = []
+    once: list[Node] = []
     inputs: dict[str, Send | Call] = {}
     then: dict[str, tuple[Call, ...]] = {}
     for key, key_node, value in items(node):
@@ -111,6 +115,8 @@ def read(text: str, file: str, name: str) -> Alphabet:
                     problems.at(letter_node, "an input is a send, a call, or a list of calls")
         elif key == "seeds" and isinstance(value, SequenceNode):
             seeds = list(value.value)
+        elif key == "once" and isinstance(value, SequenceNode):
+            once = list(value.value)
         else:
             problems.at(key_node, f"{key!r} is no key of an alphabet; {near(key, set(_KEYS))}")
     words = []
@@ -119,10 +125,13 @@ def read(text: str, file: str, name: str) -> Alphabet:
         if not word or not set(word) <= inputs.keys():
             problems.at(seed, f"a seed is inputs with ';' between them: {', '.join(inputs)}")
         words.append(word)
+    for named in once:
+        if not isinstance(named, ScalarNode) or not isinstance(inputs.get(named.value), Call):
+            problems.at(named, "what is made once is a call among the inputs")
     if not inputs and not problems.found:
         problems.at(node, "an alphabet has inputs: 'SYN: {send: SYN}'")
     problems.check()
-    return Alphabet(name, title, setup, inputs, tuple(words), then)
+    return Alphabet(name, title, setup, inputs, tuple(words), then, frozenset(str(named.value) for named in once))
 
 
 def parse_word(text: str) -> Word:

@@ -28,7 +28,7 @@ class ChangedError(Exception):
 
 
 class LimitError(Exception):
-    """As many queries as were allowed have been asked."""
+    """As many queries as were allowed have been asked, or somebody ended it."""
 
 
 class ResumeError(Exception):
@@ -84,6 +84,8 @@ class Cache:
         self.seconds = 0.0
         """Spent in asking."""
         self.flaws: dict[Word, Flaw] = {}
+        self.ended = ""
+        """Why nothing more is to be asked."""
         self._file: TextIO | None = None
         if path is not None:
             if path.exists() and path.stat().st_size:
@@ -166,6 +168,8 @@ class Cache:
     def _query(self, word: Word) -> Output:
         if self._limit is not None and self.queries >= self._limit:
             raise LimitError(f"{self._limit} queries were asked")
+        if self.ended:
+            raise LimitError(self.ended)
         self.queries += 1
         self.steps += len(word)
         began = time.monotonic()

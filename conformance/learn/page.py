@@ -1,8 +1,9 @@
-"""Keeps the page that compares the committed models: `python -m conformance.learn.page [--again] [LEARNED ...]`.
+"""Keeps the page that compares the committed models: `python -m conformance.learn.page [--again | --stale] [NAME ...]`.
 
 Takes the folders that `conformance learn` wrote (reports/learned/TARGET-ALPHABET) into reports/models, and writes the
 tables of its README.md anew from the models that are there; what people wrote around them stays. With `--again` the
-names are of models that are there: each is drawn anew and, on its target, held against the RFC once more.
+names are of models that are there: each is drawn anew and, on its target, held against the RFC once more. With
+`--stale` those that were judged by an older event table or older rules (of the names given, or of all) are judged.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from conformance.catalogue import load as load_catalogue
 from conformance.learn import draw, files
 from conformance.learn.alphabet import load
 from conformance.learn.diff import Side, compare
+from conformance.learn.fresh import is_fresh
 from conformance.learn.model import Model
 from conformance.learn.session import checked, open_asker
 
 FOLDER = Path("reports") / "models"
 BEGIN, END = "<!-- tables: python -m conformance.learn.page -->", "<!-- end of tables -->"
 _KEPT = {"model.json": ".json", "model.dot": ".dot", "model.svg": ".svg", "findings.txt": ".txt"}
-_ORDER = ("flags", "server", "client", "full")
+_ORDER = ("flags", "server", "client", "client-once", "full")
 
 
 def take(learned: Path, folder: Path) -> None:
@@ -37,9 +39,14 @@ def take(learned: Path, folder: Path) -> None:
 
 
 def again(name: str, folder: Path) -> None:
-    """Draw a committed model anew and judge it on its target. Raises ModelError, OSError, TargetError, AdapterError."""
+    """Draw a committed model anew and judge it on its target. Raises as `judge`."""
+    (folder / f"{name}.svg").write_text(draw.svg(files.read(folder / f"{name}.json")), encoding="utf-8")
+    judge(name, folder)
+
+
+def judge(name: str, folder: Path) -> None:
+    """Hold a committed model against the RFC, on its target. Raises ModelError, OSError, TargetError, AdapterError."""
     model = files.read(folder / f"{name}.json")
-    (folder / f"{name}.svg").write_text(draw.svg(model), encoding="utf-8")
     if not model.facts["finished"]:
         return
     asker = open_asker(str(model.facts["target"]), load(str(model.facts["alphabet"])))
@@ -49,6 +56,12 @@ def again(name: str, folder: Path) -> None:
             shutil.copyfile(Path(scratch) / "findings.txt", folder / f"{name}.txt")
     finally:
         asker.close()
+
+
+def stale(folder: Path) -> list[str]:
+    """The finished models that were judged by something older. Raises ModelError, OSError."""
+    found = models(folder)
+    return [name for name in found if found[name].facts["finished"] and not is_fresh(folder / f"{name}.txt")]
 
 
 def models(folder: Path) -> dict[str, Model]:
@@ -66,9 +79,14 @@ def _rank(model: Model) -> tuple[int, str]:
     return (_ORDER.index(alphabet) if alphabet in _ORDER else len(_ORDER), alphabet)
 
 
-def tables(found: dict[str, Model]) -> str:
-    """The figures of each model, and how many differences there are between any two stacks."""
-    return "\n".join([*_figures(found), "", *_differences(found)])
+def tables(found: dict[str, Model], old: Sequence[str] = ()) -> str:
+    """The figures of each model, those with `old` verdicts, and how many differences are between any two stacks."""
+    said = (
+        f"Not judged by today's rules (`--stale` does it): {', '.join(old)}."
+        if old
+        else "Each is judged by today's rules."
+    )
+    return "\n".join([*_figures(found), "", said, "", *_differences(found)])
 
 
 def _figures(found: dict[str, Model]) -> Iterator[str]:
@@ -110,25 +128,30 @@ def _differences(found: dict[str, Model]) -> Iterator[str]:
         yield ""
 
 
-def written(page: str, found: dict[str, Model]) -> str:
+def written(page: str, found: dict[str, Model], old: Sequence[str] = ()) -> str:
     """The page with its tables made anew. Raises ValueError: the marks are not there."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page has no {BEGIN!r} or no {END!r} behind it")
-    return f"{before}{BEGIN}\n{tables(found)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{tables(found, old)}\n{END}{after}"
 
 
 def main(learned: Sequence[str]) -> None:
     """The command."""
-    once_more = "--again" in learned
-    for name in learned:
-        if once_more and name != "--again":
+    names = [name for name in learned if not name.startswith("--")]
+    if "--stale" in learned:
+        for name in stale(FOLDER):
+            if name in names or not names:
+                judge(name, FOLDER)
+    elif "--again" in learned:
+        for name in names:
             again(name, FOLDER)
-        elif not once_more:
+    else:
+        for name in names:
             take(Path(name), FOLDER)
     page = FOLDER / "README.md"
-    page.write_text(written(page.read_text(encoding="utf-8"), models(FOLDER)), encoding="utf-8")
+    page.write_text(written(page.read_text(encoding="utf-8"), models(FOLDER), stale(FOLDER)), encoding="utf-8")
 
 
 if __name__ == "__main__":

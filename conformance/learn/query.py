@@ -163,9 +163,12 @@ class Asker:
             for letter in word:
                 self.steps += 1
                 observed = Observed(letter)
+                if letter in self.alphabet.once and any(earlier.letter == letter for earlier in found):
+                    observed.made, observed.parts = False, [NO_SOCKET]
                 found.append(observed)
                 try:
-                    await _input(run, conn, self.alphabet, observed, waiting, patient=len(found) > patient)
+                    if observed.made:
+                        await _input(run, conn, self.alphabet, observed, waiting, patient=len(found) > patient)
                     if oracle and self.target.oracle is not None:
                         observed.oracle = self.target.oracle.state(conn.pair)
                 except StackDied:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from conformance.learn import draw, files
 from conformance.learn.alphabet import Alphabet, Word, word_text
 from conformance.learn.cache import Cache, Flaw
 from conformance.learn.check import Found, as_case, check, invariants, told
+from conformance.learn.fresh import judged_by
 from conformance.learn.learner import Effort, Learned, Progress, check_again, learn
 from conformance.learn.model import Model, numbered
 from conformance.learn.properties import Verdict, verify
@@ -61,7 +65,7 @@ def key(asker: Asker, sysctls: Mapping[str, str]) -> str:
     """Whose answers these are: the stack, its settings, the alphabet."""
     alphabet = asker.alphabet
     said = [str(step.line) if isinstance(step, Send) else step.text for step in alphabet.inputs.values()]
-    said += [step.text for step in alphabet.setup] + list(alphabet.letters)
+    said += [step.text for step in alphabet.setup] + [*alphabet.letters, *sorted(alphabet.once)]
     digest = hashlib.sha256("\n".join(said).encode()).hexdigest()[:8]
     settings = ",".join(f"{name}={value}" for name, value in sorted(sysctls.items()))
     kernel = str(asker.target.describe().get("kernel", ""))
@@ -104,7 +108,8 @@ def run(
     )
     try:
         effort = replace(effort, doubts=lambda model: _doubts(model, asker.alphabet))
-        learned = learn(cache, asker.alphabet.letters, effort, progress)
+        with _ended_between(cache):
+            learned = learn(cache, asker.alphabet.letters, effort, progress)
         if learned.finished:
             progress.phase = "each transition again"
             check_again(cache, learned.model)
@@ -120,6 +125,25 @@ def run(
     (folder / "model.dot").write_text(files.to_dot(model), encoding="utf-8")
     (folder / "model.svg").write_text(draw.svg(model), encoding="utf-8")
     return session
+
+
+@contextmanager
+def _ended_between(cache: Cache) -> Iterator[None]:
+    """The first Ctrl-C takes effect between two queries: an agent that is interrupted in one can't be asked more."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        cache.ended = "ended by Ctrl-C"
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _doubts(model: Model, alphabet: Alphabet) -> list[Word]:
@@ -180,7 +204,8 @@ def checked(asker: Asker, model: Model, catalogue: Catalogue, folder: Path) -> C
         old.unlink()
     for number, finding in enumerate(found.findings, 1):
         (cases / f"finding-{number:02}.yaml").write_text(as_case(asker.alphabet, finding), encoding="utf-8")
-    (folder / "findings.txt").write_text("".join(f"{line}\n" for line in found.lines(catalogue)), encoding="utf-8")
+    lines = [judged_by(), *found.lines(catalogue)]
+    (folder / "findings.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return found
 
 

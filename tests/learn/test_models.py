@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from conformance.catalogue import load as catalogue_load
-from conformance.learn import files
+from conformance.learn import files, rules
 from conformance.learn.alphabet import load
 from conformance.learn.diff import by_table
-from conformance.learn.page import BEGIN, END, models, take, written
+from conformance.learn.fresh import is_fresh, judged_by
+from conformance.learn.page import BEGIN, END, models, stale, tables, take, written
 from conformance.learn.properties import verify
 
 FOLDER = Path(__file__).parents[2] / "reports" / "models"
@@ -27,7 +28,7 @@ def test_a_committed_model_is_whole(path):
     assert model.edges == files.read(path.with_suffix(".dot")).edges
     assert model.letters == load(str(model.facts["alphabet"])).letters
     assert path.with_suffix(".svg").is_file()
-    if not model.facts["finished"]:
+    if not model.facts["finished"] or not path.with_suffix(".txt").exists():  # the page names those
         return
     said = path.with_suffix(".txt").read_text()
     for verdict in verify(model, load(str(model.facts["alphabet"]))):
@@ -35,9 +36,43 @@ def test_a_committed_model_is_whole(path):
         assert f"property {verdict.property.name}: {verdict.property.title}: {kept}" in said
 
 
-def test_the_page_has_the_models():
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_a_committed_finding_has_the_level_of_its_requirement(path):
+    for line in path.with_suffix(".txt").read_text().splitlines() if path.with_suffix(".txt").exists() else ():
+        head, _, rest = line.partition(": ")
+        level, _, requirement = head.rpartition(" ")
+        if rest and level.isupper():
+            assert str(catalogue_load().get(requirement).level) == level
+
+
+def test_verdicts_are_older_when_a_rule_changes(tmp_path, monkeypatch):
+    findings = tmp_path / "findings.txt"
+    findings.write_text(f"{judged_by()}\n")
+    assert is_fresh(findings)
+    for change, same in (("# a remark\n{}", True), ("{}\n_MORE = 1\n", False)):
+        changed = tmp_path / "rules.py"
+        changed.write_text(change.format(Path(rules.__file__).read_text()))
+        with monkeypatch.context() as patched:
+            patched.setattr(rules, "__file__", str(changed))
+            judged_by.cache_clear()
+            assert is_fresh(findings) is same
+        judged_by.cache_clear()
+
+
+def test_the_page_has_the_models_and_says_whose_verdicts_are_old():
     page = (FOLDER / "README.md").read_text()
-    assert page == written(page, models(FOLDER)), "run: python -m conformance.learn.page"
+    assert page == written(page, models(FOLDER), stale(FOLDER)), "run: python -m conformance.learn.page --stale"
+
+
+def test_a_model_with_old_verdicts_is_named(tmp_path):
+    for suffix in (".json", ".txt"):
+        (tmp_path / f"linux-flags{suffix}").write_bytes((FOLDER / f"linux-flags{suffix}").read_bytes())
+    findings = tmp_path / "linux-flags.txt"
+    findings.write_text(f"{judged_by()}\n{findings.read_text().partition(chr(10))[2]}")
+    assert stale(tmp_path) == []
+    findings.write_text(findings.read_text().partition("\n")[2])
+    assert stale(tmp_path) == ["linux-flags"]
+    assert "Not judged by today's rules (`--stale` does it): linux-flags." in tables(models(tmp_path), stale(tmp_path))
 
 
 def test_a_page_without_marks_is_refused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 
 import pytest
 
@@ -60,3 +61,35 @@ def test_every_alphabet_works_and_repeats(alphabet):
 def test_a_host_is_refused():
     with pytest.raises(TargetError, match="no host can be learned"):
         open_asker("192.0.2.1", load("flags"))
+
+
+def test_a_call_that_is_made_once_comes_to_nothing_the_second_time():
+    asker = asker_of("lwip", "client-once")
+    try:
+        said = asker.ask(("connect", "RST,ACK", "close", "connect"))
+        assert said[0] == "connect blocks; SYN seq=iss"
+        assert said[-1] == "no socket"
+    finally:
+        asker.close()
+
+
+def test_an_interrupt_takes_effect_between_two_queries(tmp_path):
+    asker = asker_of("lwip", "flags")
+    ask = asker.ask
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupted(word):
+        if asker.queries == 30:
+            signal.raise_signal(signal.SIGINT)
+        return ask(word)
+
+    asker.ask = interrupted
+    try:
+        session = run(asker, tmp_path, Effort(words=300, depth=0))
+        assert session.learned.proof == "not finished: ended by Ctrl-C"
+        assert session.facts["statistics"]["queries"] == 31
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+        asker.close()
+    assert not files.read(tmp_path / "model.json").facts["finished"]

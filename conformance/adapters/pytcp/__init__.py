@@ -11,7 +11,7 @@ _AGENT = Path(__file__).with_name("agent.py")
 _PACKAGES = ("pmd-pytcp==0.3.8", "pmd-net-addr==0.0.3", "pmd-net-proto==0.0.3", "typing_extensions>=4.6")
 _PROFILES = {
     "long-time-wait": "with a TIME-WAIT of four minutes",
-    "unthrottled": "with a challenge ACK a millisecond, as learning has it",
+    "unthrottled": "without a limit of challenge ACKs, and sending at once, as learning has it",
 }
 
 

@@ -80,7 +80,9 @@ class Agent:
             "ports": "exact",
             "msl": get("tcp.time_wait.delay_ms") / 2000,
             "first_repeat": get("tcp.rto.initial_ms") / 1000 + 0.5,
-            "challenge_interval": (get("tcp.challenge_ack.rate_limit_ms") + 1) / 1000,  # it counts whole ms
+            "challenge_interval": 0
+            if self._stack.most_eager
+            else (get("tcp.challenge_ack.rate_limit_ms") + 1) / 1000,  # it counts whole ms
             "throttles_text": True,
             "settings": {"ecn": "on", "syncookies": "never", "timestamps": "on", "sack": "on", "window-scaling": "on"},
         }
