@@ -42,6 +42,7 @@ SETTINGS = {
     "keepalive-time": None,
     "rto-min": None,
     "fin-timeout": None,
+    "challenge-interval": None,
 }
 """Target settings that a case may need, and their values (None: a number)."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable
 from typing import Any
 
 from conformance.cases.model import Argument, Awaited, Call, ResultOf, Step
 from conformance.engine.context import SETTLE, Run
-from conformance.engine.craft import payload_octets
+from conformance.engine.craft import FAR, payload_octets
 from conformance.engine.ending import Unsupported
 from conformance.engine.scope import Conn, HarnessError, reader
-from conformance.targets.base import AgentSocket, Outcome
+from conformance.targets.base import AgentSocket, Endpoints, Outcome
 from conformance.tcp import pattern
 from conformance.tcp.expression import Range, Seconds
 
@@ -167,11 +168,21 @@ def start(run: Run, conn: Conn, step: Call) -> Any:
         return run.listener.accept() if verb == "accept" else _plain(run, conn, step, run.listener)
     if conn.socket is None:
         if verb in ("connect", "setsockopt"):
-            conn.socket = run.target.socket(conn.pair)
+            conn.socket = run.target.socket(_pair(conn, step))
             run.sockets.append(conn.socket)
         else:
             raise HarnessError(f"the application has no socket for {conn.name}: accept() or connect() first")
     return _plain(run, conn, step, conn.socket)
+
+
+def _pair(conn: Conn, step: Call) -> Endpoints:
+    """The connection's endpoints; of `connect(broadcast)` and `connect(multicast)` the peer is no single host."""
+    word = step.args[0].word if step.verb == "connect" and step.args else None
+    if word is None:
+        return conn.pair
+    if word not in ("broadcast", "multicast"):
+        raise HarnessError(f"connect() takes nothing, broadcast or multicast, not {word!r}")
+    return dataclasses.replace(conn.pair, tester=FAR[conn.pair.version][word])
 
 
 def _plain(run: Run, conn: Conn, step: Call, sock: AgentSocket) -> Any:

@@ -25,7 +25,7 @@ from conformance.tcp.sequence import MASK, add
 from conformance.wire.codec import Encoder
 
 _ECN = {"not": 0, "ect1": 1, "ect0": 2, "ce": 3}
-_FAR = {
+FAR = {
     4: {
         "broadcast": socket.inet_aton("255.255.255.255"),
         "multicast": socket.inet_aton("224.0.0.1"),
@@ -181,7 +181,7 @@ def encoder_of(line: SegmentLine, conn: Conn, tester_mac: bytes, target_mac: byt
     said = _plan(line.fields) if line.fields else {}
     if "from" not in said and "to" not in said:
         return conn.encoder
-    far = _FAR[conn.pair.version]
+    far = FAR[conn.pair.version]
     source, target = conn.pair.tester, conn.pair.target
     if "from" in said:
         source = conn.pair.target if said["from"] == "target" else far[str(said["from"])]

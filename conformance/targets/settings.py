@@ -39,6 +39,7 @@ SYSCTLS: Mapping[str, Sysctl] = {
     "keepalive-time": Sysctl("tcp_keepalive_time"),
     "rto-min": Sysctl("tcp_rto_min_us", scale=1000),  # in milliseconds, as the kernel's own documents count it
     "fin-timeout": Sysctl("tcp_fin_timeout"),
+    "challenge-interval": Sysctl("tcp_invalid_ratelimit"),  # in milliseconds
 }
 
 

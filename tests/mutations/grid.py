@@ -53,7 +53,7 @@ def table() -> str:
     lines = [
         "",
         "Variations by the state in which they start and the first segment that they send there, of both IP versions.",
-        "Empty cells are not covered so; a case may still send such a segment later.",
+        "None may be empty.",
         "",
         f"| state | {' | '.join(KINDS)} |",
         "|---" * (1 + len(KINDS)) + "|",
