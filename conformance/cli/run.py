@@ -98,7 +98,9 @@ def _arguments(paths: tuple[str, ...], asked: dict[str, Any], folder: Path) -> l
             "-s",
             "--assert=plain",
         ),
-        *("-p", "no:doctest", "-p", "no:unittest", "-p", "no:faulthandler", "-W", "ignore::pytest.PytestCacheWarning"),
+        # What only tests of Python need is done for every one of thousands of items otherwise.
+        *(f"-pno:{plugin}" for plugin in ("doctest", "unittest", "faulthandler", "logging", "unraisableexception")),
+        *("-pno:threadexception", "-W", "ignore::pytest.PytestCacheWarning"),
         f"--junitxml={folder / 'junit.xml'}",
         f"--report={folder}",
         f"--target={asked['target']}",

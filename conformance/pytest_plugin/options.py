@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -211,9 +212,14 @@ def repeated(config: pytest.Config) -> Iterator[str]:
 def rerun(config: pytest.Config, nodeid: str) -> str:
     """The command that runs just this item, to be pasted into a shell."""
     path, _, name = nodeid.partition("::")
-    place = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
+    place = _place(config, path)
     program = getattr(config.option, "conformance_program", "pytest")
     return shlex.join([*program.split(), f"{place}::{name}", *repeated(config)])
+
+
+@lru_cache(maxsize=1)
+def _place(config: pytest.Config, path: str) -> str:
+    return os.path.relpath(config.rootpath / path, config.invocation_params.dir)
 
 
 def report_folder(config: pytest.Config, now: str) -> Path:

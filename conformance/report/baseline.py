@@ -142,6 +142,7 @@ class Baseline:
     day: date = field(default_factory=today)
     """The day by which entries are expired or not."""
     _found: dict[str, tuple[Deviation, ...]] = field(default_factory=dict, compare=False, repr=False)
+    _names: list[str] = field(default_factory=list, compare=False, repr=False)
 
     def reviewed(self, target: Mapping[str, object]) -> bool:
         """True when the target's kernel is one that the baseline was reviewed for."""
@@ -156,8 +157,10 @@ class Baseline:
         path = _split(id_)[0]
         found = self._found.get(path)
         if found is None:
-            names = [(entry, _split(entry.case)[0]) for entry in self.deviations]
-            found = self._found[path] = tuple(entry for entry, name in names if name == path or "*" in name)
+            if not self._names:
+                self._names.extend(_split(entry.case)[0] for entry in self.deviations)
+            named = zip(self.deviations, self._names, strict=True)
+            found = self._found[path] = tuple(entry for entry, name in named if name == path or "*" in name)
         return found
 
     def judge(self, result: Result, target: Mapping[str, object], *, strict: bool = False) -> Judgement:
