@@ -156,6 +156,14 @@ def test_invariants_need_no_line():
             assert result.finding.requirements == (requirement,)
 
 
+@pytest.mark.parametrize(("window", "verdict"), [(60_000, PASS), (900, FAIL)])
+def test_a_window_that_opened_before_a_send_of_the_same_run_is_no_answer_to_it(window, verdict):
+    steps = '- send: ACK\n- send: ACK "a"\n- expect: ACK\n'
+    narrow = {0: [R(SYN | ACK, 0, 1, fields={"win": 1000})], 2: [R(ACK, 1, 1, after=0.0, fields={"win": window})]}
+    result, _ = play(SHAKE + steps, narrow | {3: [R(ACK, 1, 2)]})
+    assert result.verdict is verdict, result.reason
+
+
 # -- time ------------------------------------------------------------------------------------------------------
 
 
