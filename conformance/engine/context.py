@@ -18,7 +18,7 @@ from conformance.engine.lateness import Lateness
 from conformance.engine.result import Difference, Event, Finding, NamedState
 from conformance.engine.scope import Conn, HarnessError, Scope
 from conformance.targets.base import AgentSocket, Endpoints, Target
-from conformance.tcp.invariants import SOFT, Violation
+from conformance.tcp.invariants import SOFT, Violation, violation_of_icmp
 from conformance.tcp.recognise import is_window_update, own_accord
 from conformance.tcp.segment import RST, SYN, IcmpMessage, Segment
 from conformance.tcp.sequence import before
@@ -77,7 +77,6 @@ class Run:
         self.observer: Callable[[Step], None] | None = None
         """Told of every step before it is performed."""
         self.lateness = Lateness(clock)
-        self.icmp: list[IcmpMessage] = []
         self._seen = self._octets = 0
         self.inbox = Inbox()
         self._wakers: list[asyncio.Future[None]] = []
@@ -186,9 +185,10 @@ class Run:
                 self.trace.append(Event(time_ns, "note", "main", len(self.steps) - 1, "a frame that is no TCP segment"))
                 continue
             if isinstance(segment, IcmpMessage):
-                segment.time = time_ns
-                self.icmp.append(segment)
                 self.trace.append(Event(time_ns, "seen", "main", len(self.steps) - 1, data))
+                broken = violation_of_icmp(segment)
+                if broken is not None and self.pair.target == data[26:30] and self.steps:
+                    raise self._breach(broken, self.steps[-1], f"ICMP type {segment.type} code {segment.code}")
                 continue
             segment.time = time_ns
             segment.foreign = self.pair.target not in (data[26:30], data[22:38])
@@ -277,7 +277,7 @@ class Run:
         return broken is not None and broken.name not in SOFT
 
     def _breach(self, broken: Violation, step: Step, seen: str) -> StepFailed:
-        message = f"no segment of the target may be like this one: {broken.message} (invariant {broken.name})"
+        message = f"nothing that a target sends may be like this: {broken.message} (invariant {broken.name})"
         index = len(self.steps) - 1
         finding = Finding(step.place, index, message, (broken.requirement,), step.text, seen=seen)
         return StepFailed(finding, breach=True)

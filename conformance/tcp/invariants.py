@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from conformance.tcp.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, Segment, flag_names
+from conformance.tcp.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, IcmpMessage, Segment, flag_names
 from conformance.tcp.sequence import add, at_or_before, before, distance
 from conformance.tcp.tcb import TCB
 
@@ -63,6 +63,7 @@ INVARIANTS = {
     "ecn-ack": "RFC3168-6.1.4-ACK-NOT-ECT",
     "ecn-repeat": "RFC3168-6.1.5-RTX-NOT-ECT",
     "ecn-probe": "RFC3168-6.1.6-PROBE",
+    "source-quench": "RFC6633-3-NO-SEND",
 }
 """Name of each invariant -> the requirement that it guards."""
 
@@ -76,10 +77,18 @@ _EARLY = 100_000_000
 _ANSWER = 10_000_000
 """ns within which a segment counts as the answer to the latest one sent."""
 _PLAIN = (("nop",), ("nop",))
+_SOURCE_QUENCH = 4
 
 
 def _broken(name: str, message: str) -> Violation:
     return Violation(name, INVARIANTS[name], message)
+
+
+def violation_of_icmp(message: IcmpMessage) -> Violation | None:
+    """What no ICMP message of a host may be."""
+    if message.version == 4 and message.type == _SOURCE_QUENCH:
+        return _broken("source-quench", "it is a Source Quench")
+    return None
 
 
 class Watch:

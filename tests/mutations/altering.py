@@ -256,6 +256,9 @@ class AlteringWire:
                 continue
             segment.time = frame.time
             mutation.last_ack = segment.end
+            if mutation.armed and "icmp" in mutation.alter:
+                mutation.touched += 1
+                self._put(Frame(frame.time, back.icmp(mutation.alter["icmp"], Segment(ACK, 0, 0))), inbox)
             for altered, delay in mutation.of(segment):
                 way = self._from_elsewhere(back) if "from" in mutation.alter and mutation.armed else back
                 new = frame if altered is segment else Frame(altered.time + round(delay * 1e9), way.encode(altered))
