@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from mutations import grid
+from mutations import grid, places
 from mutations.table import case_of, rows
 
 from conformance.cases import model as m
@@ -61,6 +61,27 @@ def test_no_cell_of_flags_and_states_is_empty():
         (entry["state"], kind) for entry in states()["states"] for kind in grid.KINDS if not found[entry["state"], kind]
     ]
     assert empty == []
+
+
+def test_every_place_of_the_window_is_met_in_every_state():
+    found, _ = places.count()
+    empty = {
+        (state, kind, place)
+        for state in places.STATES
+        for kind in places.KINDS
+        for place in places.PLACES
+        if not found[state, kind, place]
+    }
+    held = {("SYN-RECEIVED", kind, place) for kind in ("text", "FIN", "neither") for place in ("middle", "right-1")}
+    assert empty <= held
+
+
+def test_every_kind_of_acknowledgment_is_met_in_every_state():
+    _, found = places.count()
+    for state in places.STATES:
+        for ack in ("current", "beyond"):
+            assert all(found[state, kind, ack] for kind in ("text", "neither")), (state, ack)
+        assert state == "SYN-RECEIVED" or all(found[state, "FIN", ack] for ack in ("current", "beyond")), state
 
 
 def test_the_table_of_flags_and_states_is_fresh():

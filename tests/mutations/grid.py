@@ -1,4 +1,4 @@
-"""Which flags meet which state: the table at the end of docs/coverage.md, by `cd tests && python -m mutations.grid`.
+"""Which flags meet which state: the tables at the end of docs/coverage.md, by `cd tests && python -m mutations.grid`.
 
 Counted is the first segment that a variation sends after its preamble, in the state in which the case starts.
 """
@@ -12,6 +12,7 @@ from conformance.cases import model as m
 from conformance.catalogue.catalogue import states
 from conformance.tcp import segment as s
 from conformance.tcp.notation import SegmentLine
+from mutations import places
 from mutations.table import SUITE, case_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "coverage.md"
@@ -60,7 +61,26 @@ def table() -> str:
     ]
     for state in (entry["state"] for entry in states()["states"]):
         lines.append(f"| {state} | {' | '.join(str(found[state, each] or '') for each in KINDS)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_places()]) + "\n"
+
+
+def _places() -> list[str]:
+    by_seq, by_ack = places.count()
+    lines = [
+        "",
+        "By where in the window a segment stands that is sent in a known state, and by what it acknowledges; `?` is a",
+        "number of which that can't be told, as of an absolute one. In SYN-RECEIVED the ACK of what lies beyond a gap",
+        "may count at once or be held (RFC 9293 section 3.10.7.4, SHLD-31), so nothing can be asked of it. An old ACK",
+        "beside a FIN or text that a state takes is judged in `segment/ack-too-old` and `segment/ack-duplicate*` alone.",
+    ]
+    for found, columns in ((by_seq, places.PLACES), (by_ack, places.ACKS)):
+        lines += ["", f"| state | segment | {' | '.join(columns)} | ? |", "|---" * (3 + len(columns)) + "|"]
+        for state in places.STATES:
+            for kind in places.KINDS:
+                cells = [str(found[state, kind, column] or "") for column in (*columns, "?")]
+                if any(cells):
+                    lines.append(f"| {state} | {kind} | {' | '.join(cells)} |")
+    return lines
 
 
 def page() -> str:
