@@ -107,7 +107,7 @@ async def _send_other(run: Run, step: m.Send, conn: Conn) -> None:
         frame = icmp_frame(line, run.scope, conn)
         conn.watch.doubtful = True
         run.base = run.wire.send(frame)
-        run.acted = True
+        run.acted = run.flying = True
         run.trace.append(Event(run.base, "sent", conn.name, len(run.steps) - 1, frame))
     else:
         raise HarnessError(f"{line} cannot be sent")
@@ -123,7 +123,7 @@ def _fragments(run: Run, conn: Conn, line: SegmentLine, segment: Segment) -> Non
     conn.tcb.sent(segment)
     conn.watch.sent(segment, conn.tcb)
     conn.last_sent = segment
-    run.acted = True
+    run.acted = run.flying = True
 
 
 # -- any-of ---------------------------------------------------------------------------------------------------

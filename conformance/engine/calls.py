@@ -30,7 +30,7 @@ _RETURNS_NOTHING = frozenset({"listen", "connect", "shutdown", "close", "abort",
 
 def call(run: Run, step: Call) -> Awaitable[None] | None:
     """Make the call; unless it is left pending, judge its outcome, which may have to be awaited."""
-    if run.acted and not run.target.clean_path:
+    if run.flying and not run.target.clean_path:
         return _in_order(run, step)
     return _make(run, step)
 
@@ -87,7 +87,7 @@ async def once(run: Run, step: Step) -> Outcome:
             raise HarnessError(f"no call is pending as {step.name!r}")
         return await _wait(run, step, entry[0], entry[2])
     assert isinstance(step, Call)
-    if run.acted and not run.target.clean_path:
+    if run.flying and not run.target.clean_path:
         await run.prove()
     run.begin_run(step)
     outcome = start(run, run.conn(step.conn), step)

@@ -66,6 +66,8 @@ class Run:
         """The latest step sent or called: the next send belongs to the same run."""
         self.acted = False
         """Something was sent or called since silence was last proven."""
+        self.flying = False
+        """Something was sent since then, and may not have arrived yet."""
         self.base = clock.now()
         """ns: the latest send or call."""
         self.started = self.began = self.base
@@ -156,7 +158,7 @@ class Run:
         if opens or before(conn.highest, end):
             conn.highest = end
         conn.last_sent = segment
-        self.acted = True
+        self.acted = self.flying = True
 
     # -- receiving ------------------------------------------------------------------------------------------
 
@@ -295,7 +297,7 @@ class Run:
             else:
                 raise Inconclusive("the barrier that proves silence was lost three times")
         self.pump()
-        self.acted = False
+        self.acted = self.flying = False
 
     # -- steps ----------------------------------------------------------------------------------------------
 

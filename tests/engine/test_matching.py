@@ -134,6 +134,8 @@ def test_a_due_retransmission_is_admitted_by_nothing_new_and_by_expect_but_not_b
     begin = '- send: ACK\n- expect: ACK "abc"\n'
     assert after_handshake(begin + "- expect: nothing new\n  for: 1s\n", script)[0].verdict is PASS
     assert after_handshake(begin + "- expect: nothing\n  for: 1s\n", script)[0].verdict is FAIL
+    bad_path = after_handshake(begin + "- expect: nothing\n  for: 1s\n", script, sound=False)
+    assert bad_path[0].verdict is INCONCLUSIVE
     answered = {0: [DATA, copy, R(FIN | ACK, 4, 1, after=0.4)]}
     assert after_handshake(begin + "- expect: FIN,ACK\n", answered)[0].verdict is PASS
 
