@@ -6,6 +6,7 @@ Imports the standard library only: an agent runs in an environment of its own.
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import errno
 import ipaddress
@@ -23,7 +24,7 @@ class Refused(Exception):
     """The request is answered by this errno's name."""
 
 
-class Agent:
+class Agent(abc.ABC):
     """Each verb is a method `do_VERB` of the class made from this: a plain one is done at once, a coroutine may wait.
 
     A verb raises Refused, or OSError.
@@ -37,9 +38,9 @@ class Agent:
         """A line for the tester."""
         self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
+    @abc.abstractmethod
     async def configure(self, said: dict[str, Any]) -> None:
         """Bring the stack up, and say hello."""
-        raise NotImplementedError
 
     async def take(self, message: dict[str, Any]) -> None:
         """Do what a line asks; a call that does not end at once goes on beside."""

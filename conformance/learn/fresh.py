@@ -48,6 +48,3 @@ def _parts(node: ast.AST) -> Iterator[str]:
             elif one is not None and name not in ("kind", "type_comment"):
                 yield f" {name}={one!r}"
     yield ")"
-
-
-__all__ = ["is_fresh", "judged_by"]

@@ -8,9 +8,9 @@ names are of models that are there: each is drawn anew and, on its target, held 
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -137,22 +137,29 @@ def written(page: str, found: dict[str, Model], old: Sequence[str] = ()) -> str:
     return f"{before}{BEGIN}\n{tables(found, old)}\n{END}{after}"
 
 
-def main(learned: Sequence[str]) -> None:
+def main() -> None:
     """The command."""
-    names = [name for name in learned if not name.startswith("--")]
-    if "--stale" in learned:
+    parser = argparse.ArgumentParser(prog="python -m conformance.learn.page")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what was learned: folders; or models that are here")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--again", action="store_true", help="draw these models anew, and judge them on their targets")
+    how.add_argument(
+        "--stale", action="store_true", help="judge those, of all if none is named, whose verdicts are old"
+    )
+    asked = parser.parse_args()
+    if asked.stale:
         for name in stale(FOLDER):
-            if name in names or not names:
+            if name in asked.names or not asked.names:
                 judge(name, FOLDER)
-    elif "--again" in learned:
-        for name in names:
+    elif asked.again:
+        for name in asked.names:
             again(name, FOLDER)
     else:
-        for name in names:
+        for name in asked.names:
             take(Path(name), FOLDER)
     page = FOLDER / "README.md"
     page.write_text(written(page.read_text(encoding="utf-8"), models(FOLDER), stale(FOLDER)), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

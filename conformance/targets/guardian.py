@@ -96,7 +96,7 @@ def _reset(descriptor: int, said: dict[str, Any], pairs: list[tuple[str, str, in
             encoder = Encoder(bytes.fromhex(tester), bytes.fromhex(target), ours, theirs)
             encoders[bytes.fromhex(tester), tester_port, target_port] = encoder
             _send(wire, encoder, Segment(ACK, seq, 0, 0), tester_port, target_port)
-            time.sleep(1 / said["rate"])
+            time.sleep(1 / said["rate"])  # no faster than the run might send
         until = time.monotonic() + ANSWERS / 2
         while time.monotonic() < until:
             try:

@@ -63,7 +63,7 @@ class HostWire(PacketWire):
         if not self._left:
             now = time.monotonic_ns()
             if now < self._until:
-                time.sleep((self._until - now) / 1e9)
+                time.sleep((self._until - now) / 1e9)  # this slice of the rate is used up
             self._left, self._until = self._slice, time.monotonic_ns() + 10_000_000
         self._left -= 1
         return super().send(frame)

@@ -13,7 +13,7 @@ from conformance.catalogue.catalogue import states
 from conformance.tcp import segment as s
 from conformance.tcp.notation import SegmentLine
 from mutations import places
-from mutations.table import SUITE, case_of
+from mutations.table import variations
 
 PAGE = Path(__file__).parents[2] / "docs" / "coverage.md"
 HEAD = "## Flags by state\n"
@@ -39,12 +39,11 @@ def kind(line: SegmentLine) -> str:
 def count() -> Counter[tuple[str, str]]:
     """(state, column) -> variations."""
     found: Counter[tuple[str, str]] = Counter()
-    for path in sorted(SUITE.rglob("*.yaml")):
-        for variation in case_of(path.relative_to(SUITE).with_suffix("").as_posix()).variations:
-            steps, lead = variation.build()
-            first = next((step for step in steps[lead:] if isinstance(step, m.Send)), None)
-            if first is not None and isinstance(first.line, SegmentLine):
-                found[str(variation.case.start), kind(first.line)] += 1
+    for variation in variations():
+        steps, lead = variation.build()
+        first = next((step for step in steps[lead:] if isinstance(step, m.Send)), None)
+        if first is not None and isinstance(first.line, SegmentLine):
+            found[str(variation.case.start), kind(first.line)] += 1
     return found
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from conformance.cases import model as m
 from conformance.tcp import segment as s
 from conformance.tcp.notation import SegmentLine
-from mutations.table import SUITE, case_of
+from mutations.table import variations
 
 STATES = ("SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING", "LAST-ACK", "TIME-WAIT")
 KINDS = ("text", "FIN", "neither", "RST")
@@ -72,16 +72,14 @@ def count() -> tuple[Counter[tuple[str, str, str]], Counter[tuple[str, str, str]
     """(state, row, column) -> variations: by sequence number, and by acknowledgment number."""
     by_seq: Counter[tuple[str, str, str]] = Counter()
     by_ack: Counter[tuple[str, str, str]] = Counter()
-    for path in sorted(SUITE.rglob("*.yaml")):
-        for variation in case_of(path.relative_to(SUITE).with_suffix("").as_posix()).variations:
-            for state, line in _sent(variation):
-                row = kind(line)
-                if row is None or state not in STATES:
-                    continue
-                seq, ack = place(line, state), acknowledges(line)
-                by_seq[state, row, seq or "?"] += 1
-                if row != "RST":
-                    by_ack[state, row, ack or "?"] += 1
+    for variation in variations():
+        for state, line in _sent(variation):
+            row = kind(line)
+            if row is None or state not in STATES:
+                continue
+            by_seq[state, row, place(line, state) or "?"] += 1
+            if row != "RST":
+                by_ack[state, row, acknowledges(line) or "?"] += 1
     return by_seq, by_ack
 
 

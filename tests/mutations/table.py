@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,6 +63,12 @@ def case_of(name: str) -> m.Case:
     """The case of that id."""
     path = SUITE / f"{name}.yaml"
     return load_file(path, SUITE, frozenset(r.id for r in load_catalogue()))
+
+
+def variations() -> Iterator[m.Variation]:
+    """Every variation of the suite, its cases in the order of their names."""
+    for path in sorted(SUITE.rglob("*.yaml")):
+        yield from case_of(path.relative_to(SUITE).with_suffix("").as_posix()).variations
 
 
 def guarded(row: Row, steps: Sequence[m.Step], lead: int) -> tuple[int, int]:
