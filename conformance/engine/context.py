@@ -341,7 +341,13 @@ class Run:
         if (why is None and not self._for_sibling(conn, segment)) or self.breaks(conn, segment):
             raise self.admit_failure(step, conn, segment)
         self.take(conn, step)
+        self.admitted(conn, why)
+
+    def admitted(self, conn: Conn, why: str | None) -> None:
+        """The segment taken last came of the stack's own accord."""
         self.note(f"admitted: {why}", conn.name)
+        if conn.last_seen is not None and conn.last_seen.length:
+            self.lateness.repeat(conn.last_seen.time, conn.last_gap)
 
     def admit_failure(self, step: Step, conn: Conn, segment: Segment) -> StepFailed:
         """The exception for a segment that no step expects."""

@@ -123,7 +123,7 @@ async def _segments(run: Run, step: Expect, conn: Conn) -> None:
         why = own_accord(segment, conn.tcb)
         if why is not None and not run.breaks(conn, segment):
             run.take(conn, step)
-            run.note(f"admitted: {why}", conn.name)
+            run.admitted(conn, why)
             continue
         if count >= least:
             return
@@ -223,7 +223,7 @@ async def nothing(run: Run, step: Expect, conn: Conn) -> None:
         if why is None:
             raise run.fail(step, "a segment came where nothing may come", expected="nothing", by=(conn, segment))
         run.take(conn, step)
-        run.note(f"admitted: {why}", conn.name)
+        run.admitted(conn, why)
     run.acted = False
 
 
@@ -243,8 +243,10 @@ async def _stream(run: Run, step: Expect, conn: Conn, line: Stream) -> None:
         if not found and segment.flags & FIN and not line.fin:
             found = (Difference("flags", "no FIN", "FIN"),)
         if found:
-            if own_accord(segment, conn.tcb) is not None:
+            why = own_accord(segment, conn.tcb)
+            if why is not None:
                 run.take(conn, step)
+                run.admitted(conn, why)
                 continue
             raise mismatch(run, step, conn, segment, found)
         accept(run, step, conn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conformance.engine.clock import Clock
+from conformance.tcp.recognise import DUE
 
 SHARE = 0.02
 """How late, as a share of a wait, a timer may fire without harm: a hundredth of a second matters after a tenth of one,
@@ -22,6 +23,10 @@ class Lateness:
         self._clock = clock
         self._most, self._at = 0.0, clock.now()
         self._marked, self._marked_waited = self._at, 0
+        self._lost: list[tuple[int, int]] = []
+        """From when until when our process was kept from running."""
+        self.repeated = 0.0
+        """The most seconds so lost before a repeat that came of the stack's own accord, and only for that."""
 
     @property
     def seconds(self) -> float:
@@ -36,6 +41,8 @@ class Lateness:
     def timer(self, begin: int, deadline: int, fired: int) -> None:
         """A wait that began at `begin` should have ended at `deadline`, and did at `fired`."""
         self.add((fired - deadline) / 1e9 - SHARE * (deadline - begin) / 1e9)
+        if fired - deadline > ORDINARY * 1e9:
+            self._lost.append((deadline, fired))
 
     def step(self, waited: int) -> None:
         """A step begins or has failed: time since the one before that was not `waited` for (ns in all) was lost."""
@@ -44,3 +51,11 @@ class Lateness:
         self._marked, self._marked_waited = now, waited
         if held > ORDINARY:
             self.add(held)
+            self._lost.append((now - round(held * 1e9), now))
+
+    def repeat(self, at: int, gap: float) -> None:
+        """A repeat came at `at`, `gap` seconds after the copy before, and no step expected it."""
+        begin = at - round(gap * 1e9)
+        lost = sum(max(0, min(end, at) - max(start, begin)) for start, end in self._lost)
+        if at - begin >= DUE > at - begin - lost:
+            self.repeated = max(self.repeated, lost / 1e9)

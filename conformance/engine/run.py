@@ -146,9 +146,11 @@ async def run_variation(
         if flood > MOST_SEEN and not target.clean_path:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"the target floods: {flood} frames came during this case: {result.reason}"
-        elif died is None and run.lateness.seconds > LATE and result.verdict is not Verdict.INCONCLUSIVE:
-            result.verdict = Verdict.INCONCLUSIVE
-            result.reason = f"our own process was {run.lateness.seconds:.2f} s late: {result.reason}"
+        elif died is None and run.lateness.seconds > LATE:
+            result.late = True
+            if result.verdict is not Verdict.INCONCLUSIVE:
+                result.verdict = Verdict.INCONCLUSIVE
+                result.reason = f"our own process was {run.lateness.seconds:.2f} s late: {result.reason}"
     except StackDied as death:
         result.died = True
         step = run.steps[-1] if run.steps else steps[0]
@@ -164,6 +166,9 @@ async def run_variation(
     finally:
         if run.breach is not None and result.verdict is Verdict.PASS:
             _judge(result, run.breach, catalogue, preamble=False)
+        if run.lateness.repeated and result.verdict is Verdict.PASS:
+            result.verdict, result.late = Verdict.INCONCLUSIVE, True
+            result.reason = f"our own process lost {run.lateness.repeated:.2f} s, and so a repeat came: {result.reason}"
         _DROPPED[target.wire] = target.wire.counters().get("dropped", 0)
         lost = _DROPPED[target.wire] - dropped
         if lost and result.verdict is not Verdict.ERROR:

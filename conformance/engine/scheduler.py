@@ -11,7 +11,7 @@ import contextlib
 import gc
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
@@ -77,6 +77,9 @@ class Engine:
         self._width = AT_ONCE
         """How many slots there are."""
         self._alone = asyncio.Lock()
+        self._feeding = 0
+        self._fed = asyncio.Event()
+        """Everything that was submitted has been started."""
         self._opening: dict[tuple[tuple[str, str], ...], asyncio.Lock] = {}
 
     def start(self) -> None:
@@ -174,6 +177,8 @@ class Engine:
         """Start one after the other, so that those that wait are woken in time between two starts."""
         assert self._slots is not None
         waiting = deque(ordered)
+        self._feeding += 1
+        self._fed.clear()
         try:
             while waiting:
                 await self._slots.acquire()
@@ -184,6 +189,9 @@ class Engine:
         finally:
             for variation in waiting:
                 futures[variation.id].cancel()
+            self._feeding -= 1
+            if not self._feeding:
+                self._fed.set()
 
     async def _one(self, variation: Variation, future: Future[Result]) -> None:
         assert self._slots is not None
@@ -220,6 +228,16 @@ class Engine:
                 future.set_result(result)
 
     async def _decide(self, variation: Variation) -> Result:
+        result = await self._attempts(variation)
+        if result.verdict is Verdict.INCONCLUSIVE and result.late and self._width > 1:
+            # Those that ran beside it kept us from it: again once they are done.
+            before = result.attempts
+            result = await self._when_alone(lambda: self._attempts(variation, alone=True), after=self._fed)
+            result.attempts += before
+        return result
+
+    async def _attempts(self, variation: Variation, *, alone: bool = False) -> Result:
+        """The result of as many attempts as it takes."""
         found: Counter[tuple[object, ...]] = Counter()
         attempt = 0
         while True:
@@ -228,9 +246,9 @@ class Engine:
                 return self._lacking(variation, target)
             result = await self._run(variation, target)
             attempt += 1
-            if result.died and self._width > 1:
+            if result.died and self._width > 1 and not alone:
                 # The stack was killed by one of those that ran side by side: only alone it is known which.
-                result = await self._run_alone(variation)
+                result = await self._when_alone(lambda: self._once(variation))
                 attempt += 1
             result.attempts = attempt
             if not target.clean_path and result.finding is not None and result.verdict in _FOUND:
@@ -254,20 +272,26 @@ class Engine:
             variation, target, self.clock, self.catalogue, check_oracle=self.check_oracle, deadline=self.deadline
         )
 
-    async def _run_alone(self, variation: Variation) -> Result:
-        """Run it when nothing else runs."""
+    async def _once(self, variation: Variation) -> Result:
+        """One attempt, on whatever target there is now."""
+        target = await self._target_for(variation.case.needs.settings)
+        if isinstance(target, TargetError):
+            return self._lacking(variation, target)
+        return await self._run(variation, target)
+
+    async def _when_alone(self, run: Callable[[], Awaitable[Result]], after: asyncio.Event | None = None) -> Result:
+        """Run it when nothing else runs, and not before `after`."""
         assert self._slots is not None
         self._slots.release()
         held = 0
         try:
+            if after is not None:
+                await after.wait()
             async with self._alone:
                 while held < self._width:
                     await self._slots.acquire()
                     held += 1
-                target = await self._target_for(variation.case.needs.settings)
-                if isinstance(target, TargetError):
-                    return self._lacking(variation, target)
-                return await self._run(variation, target)
+                return await run()
         finally:
             for _ in range(held - 1):
                 self._slots.release()

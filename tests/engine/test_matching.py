@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 from engine.fakes import R, play
@@ -241,6 +242,20 @@ def test_our_own_lateness_says_nothing_about_the_target():
     assert result.reason.startswith("our own process was 0.")
     assert after_handshake(steps, {0: [R(ACK, 1, 4)]}, prepare=late)[0].verdict is PASS
     assert after_handshake(steps)[0].verdict is FAIL
+
+
+def test_what_passes_over_a_repeat_that_our_lateness_brought_says_nothing():
+    def late(target, clock):
+        clock.late = 0.3
+
+    text = R(ACK, 1, 3, b"x")
+    copies = {0: [text, dataclasses.replace(text, after=0.2)]}
+    steps = '- send: ACK "ab"\n- expect: ACK "x"\n- wait: 5ms\n- expect: nothing new\n'
+    result, _ = after_handshake(steps, copies, prepare=late)
+    assert (result.verdict, result.late) == (INCONCLUSIVE, True), result.reason
+    assert after_handshake(steps, copies)[0].verdict is PASS
+    assert after_handshake(steps.replace("5ms", "250ms"), copies, prepare=late)[0].verdict is PASS
+
 
 
 def test_a_case_past_its_deadline_is_inconclusive():
