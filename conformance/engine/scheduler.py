@@ -32,7 +32,8 @@ HAND_OVER = 0.02
 """Seconds between two deliveries of results."""
 _COLLECT = (100_000, 20, 1000)
 RETRY_AFTER = 0.5
-"""Seconds before the second attempt; each later one waits three times as long."""
+"""Seconds before the second attempt; each later one waits three times as long, at most `LONGER` times."""
+LONGER = 3
 ATTEMPTS = 5
 """How often a variation is run before INCONCLUSIVE is its verdict."""
 CONFIRMATIONS = 3
@@ -264,7 +265,8 @@ class Engine:
             elif result.verdict is not Verdict.INCONCLUSIVE or attempt >= ATTEMPTS:
                 return result
             # What was in our way may be gone by then.
-            moment = self.clock.now() + round(RETRY_AFTER * 3 ** (attempt - 1) * 1e9)
+            pause = RETRY_AFTER * 3 ** min(attempt - 1, LONGER)
+            moment = self.clock.now() + round(pause * 1e9)
             await self.clock.until(moment, asyncio.get_running_loop().create_future())
 
     async def _run(self, variation: Variation, target: Target) -> Result:
