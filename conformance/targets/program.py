@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from conformance.adapters.base import Program
@@ -29,6 +30,7 @@ from conformance.targets.base import (
 from conformance.targets.channel import Channel
 from conformance.targets.declared import capabilities
 from conformance.targets.phantoms import Phantoms
+from conformance.targets.settings import from_sysctls
 from conformance.wire.barrier import ResetBarrier, calibrate
 from conformance.wire.base import Barrier, Frame, Wire
 from conformance.wire.datagram import DatagramWire
@@ -72,7 +74,9 @@ class ProgramStack:
         self.wire: Wire = self._wire
         self._channel.beside = frames.fileno(), self._wire.drain
         try:
-            self.capabilities = capabilities(self._said)
+            self.capabilities = able = capabilities(self._said)
+            if program.with_sysctls is not None:
+                self.capabilities = replace(able, settings={**able.settings, **from_sysctls(self._said["sysctls"])})
             versions = sorted(self.capabilities.ip)
             quick = self._phantoms["quick-ack"]
             reserved = {version: [quick.take(version) for _ in range(5)] for version in versions}

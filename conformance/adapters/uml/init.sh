@@ -23,6 +23,11 @@ set_to net/ipv4/tcp_challenge_ack_limit 2147483647
 set_to net/ipv4/icmp_ratelimit 0
 set_to net/ipv4/tcp_congestion_control reno
 set_to net/ipv4/conf/all/rp_filter 0
+IFS=,
+for setting in $SYSCTLS; do # what a case asks for: NAME=VALUE,NAME=VALUE
+    set_to "${setting%%=*}" "${setting#*=}"
+done
+unset IFS
 ip link set lo up
 ip link set $DEVICE address 02:00:5e:00:00:01
 ip link set $DEVICE up
