@@ -14,7 +14,7 @@ from conformance.cases.model import Connection, Step, Variation
 from conformance.engine.clock import Clock
 from conformance.engine.ending import Inconclusive, StepFailed
 from conformance.engine.expectation import seen_text
-from conformance.engine.lateness import Lateness
+from conformance.engine.lateness import Lateness, by_timer, timeless
 from conformance.engine.result import Difference, Event, Finding, NamedState
 from conformance.engine.scope import Conn, HarnessError, Scope
 from conformance.targets.base import AgentSocket, Endpoints, Target
@@ -310,6 +310,7 @@ class Run:
         seen: str = "",
         differences: tuple[Difference, ...] = (),
         by: tuple[Conn, Segment] | None = None,
+        timed: bool = True,
     ) -> StepFailed:
         """The exception for a step that did not hold; `by` a segment, whose breach of an invariant is told, too."""
         requirements = step.requirements or self.variation.case.requirements
@@ -321,9 +322,10 @@ class Run:
                 message += f"; {broken.message} (invariant {broken.name})"
                 if broken.requirement not in requirements:
                     requirements = (*requirements, broken.requirement)
-        return StepFailed(
-            Finding(step.place, len(self.steps) - 1, message, requirements, step.text, expected, seen, differences)
-        )
+            timed = self.delayed or not timeless(step) or by_timer(segment, conn.tcb)
+        index = len(self.steps) - 1
+        finding = Finding(step.place, index, message, requirements, step.text, expected, seen, differences)
+        return StepFailed(finding, timed=timed)
 
     def admit_leftovers(self, step: Step) -> None:
         """Everything that arrived and that no step took must be what a stack may send of its own accord."""

@@ -10,6 +10,7 @@ from conformance.engine.context import SETTLE, Run
 from conformance.engine.craft import payload_octets, segment_of
 from conformance.engine.ending import Inconclusive
 from conformance.engine.expectation import differences, expected_text
+from conformance.engine.lateness import timeless
 from conformance.engine.result import Difference
 from conformance.engine.scope import Conn, HarnessError, Named
 from conformance.tcp.expression import Range
@@ -108,7 +109,9 @@ async def _segments(run: Run, step: Expect, conn: Conn) -> None:
             if not conn.queue and not await _more(run, step, conn, deadline):
                 return
         elif not await run.arrival(conn, deadline):
-            raise run.fail(step, "nothing came", expected=expected_text(step, conn), seen="nothing")
+            immediate = type(step.line) is SegmentLine and timeless(step)
+            timed = not (immediate and await _missing(run, conn))
+            raise run.fail(step, "nothing came", expected=expected_text(step, conn), seen="nothing", timed=timed)
         segment = conn.queue[0]
         found = differences(step, segment, run.scope, conn)
         if not found:
@@ -128,6 +131,16 @@ async def _segments(run: Run, step: Expect, conn: Conn) -> None:
         if count >= least:
             return
         raise mismatch(run, step, conn, segment, found)
+
+
+async def _missing(run: Run, conn: Conn) -> bool:
+    """Whether an answer that has not come is proven not to come. Raises Inconclusive when it comes now."""
+    if not run.target.calibration.barrier_sound or not await run.target.barrier.prove(SETTLE):
+        return False
+    run.pump()
+    if conn.queue:
+        raise Inconclusive("an answer came later than any is waited for")
+    return True
 
 
 async def _more(run: Run, step: Expect, conn: Conn, deadline: int) -> bool:

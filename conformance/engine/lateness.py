@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from conformance.cases.model import Expect, Step
 from conformance.engine.clock import Clock
-from conformance.tcp.recognise import DUE
+from conformance.tcp.recognise import DUE, is_keep_alive, is_window_probe
+from conformance.tcp.segment import Segment
+from conformance.tcp.tcb import TCB
 
 SHARE = 0.02
 """How late, as a share of a wait, a timer may fire without harm: a hundredth of a second matters after a tenth of one,
@@ -12,6 +15,11 @@ FADES = 200
 """Seconds after which a second of lateness does no more harm, a tenth of them for a tenth of it: by then the target's
 timers, which may have taken it for a round trip, have seen others."""
 
+LATE = 0.03
+"""Seconds of lateness of our own process from which on a failed step that may have to do with time says nothing about
+the target."""
+TIMER = DUE / 1e9
+"""The same for any other: from then on a timer of the target may have run out that otherwise would not have."""
 ORDINARY = 0.001
 """Seconds between two steps that are no lateness: what a step costs."""
 
@@ -59,3 +67,20 @@ class Lateness:
         lost = sum(max(0, min(end, at) - max(start, begin)) for start, end in self._lost)
         if at - begin >= DUE > at - begin - lost:
             self.repeated = max(self.repeated, lost / 1e9)
+
+    def too_much(self, timed: bool) -> bool:
+        """Whether a step that failed now says nothing about the target; `timed` as of StepFailed."""
+        return bool(self.repeated) or self.seconds > (LATE if timed else TIMER)
+
+
+def timeless(step: Step) -> bool:
+    """An expectation that says nothing of time."""
+    return isinstance(step, Expect) and step.within is None and step.gap is None and step.since is None
+
+
+def by_timer(segment: Segment, tcb: TCB) -> bool:
+    """A timer of the target may have sent it: nothing was acknowledged, or sent for the first time, just before."""
+    if is_window_probe(segment, tcb) or is_keep_alive(segment, tcb):
+        return True
+    first = tcb.copies.get(tcb.snd_una)
+    return bool(segment.length) and segment.time - max(tcb.una_time, first.time if first else 0) >= DUE

@@ -24,8 +24,6 @@ UNFINISHED = (
     "the target's frames come without checksums, as on a virtual link: "
     "on the host, ethtool -K DEVICE tx off tso off gso off"
 )
-LATE = 0.03
-"""Seconds of lateness of our own process from which on a failed step says nothing about the target."""
 
 
 def unmet_need(variation: Variation, target: Target) -> str | None:
@@ -146,7 +144,7 @@ async def run_variation(
         if flood > MOST_SEEN and not target.clean_path:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"the target floods: {flood} frames came during this case: {result.reason}"
-        elif died is None and run.lateness.seconds > LATE:
+        elif died is None and run.lateness.too_much(failure.timed):
             result.late = True
             if result.verdict is not Verdict.INCONCLUSIVE:
                 result.verdict = Verdict.INCONCLUSIVE

@@ -265,7 +265,7 @@ class Engine:
             elif result.verdict is not Verdict.INCONCLUSIVE or attempt >= ATTEMPTS:
                 return result
             # What was in our way may be gone by then.
-            pause = RETRY_AFTER * 3 ** min(attempt - 1, LONGER)
+            pause = RETRY_AFTER * 3 ** (0 if alone else min(attempt - 1, LONGER))
             moment = self.clock.now() + round(pause * 1e9)
             await self.clock.until(moment, asyncio.get_running_loop().create_future())
 
