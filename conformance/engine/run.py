@@ -144,7 +144,7 @@ async def run_variation(
         if flood > MOST_SEEN and not target.clean_path:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"the target floods: {flood} frames came during this case: {result.reason}"
-        elif died is None and run.lateness.too_much(failure.timed):
+        elif died is None and run.lateness.too_much(timed=failure.timed):
             result.late = True
             if result.verdict is not Verdict.INCONCLUSIVE:
                 result.verdict = Verdict.INCONCLUSIVE
@@ -157,6 +157,7 @@ async def run_variation(
         result.verdict, result.reason = Verdict.INCONCLUSIVE, f"not done within its deadline of {deadline:g} s"
     except Inconclusive as error:
         result.verdict, result.reason = Verdict.INCONCLUSIVE, str(error)
+        result.late = run.lateness.too_much(timed=True)
     except Unsupported as error:
         result.verdict, result.reason = Verdict.UNSUPPORTED, str(error)
     except Exception as error:
