@@ -17,6 +17,7 @@ from conformance.engine.pacing import must_wait, pace
 from conformance.engine.result import Event
 from conformance.engine.scope import Conn, HarnessError, Named, compare, number, reader
 from conformance.tcp.notation import Icmp, Nothing, Octets, Retransmission, SegmentLine, Stream
+from conformance.tcp.recognise import own_accord
 from conformance.tcp.segment import ACK, PSH, Segment
 
 
@@ -152,31 +153,34 @@ def _where(step: m.AnyOf) -> str:
 async def _any_segment(run: Run, step: m.AnyOf) -> int:
     run.in_run = False
     quiet = None
+    strict = False
     wanted = []
     for index, (_, steps) in enumerate(step.branches):
         first = steps[0]
         if isinstance(first, m.Expect):
             wanted.append(expected_text(first, run.conn(first.conn)))
             if isinstance(first.line, Nothing):
-                quiet = index
+                quiet, strict = index, not first.line.new
     firsts = [steps[0] for _, steps in step.branches]
     conns = dict.fromkeys(first.conn for first in firsts)
     if quiet is not None:
         await run.prove()
     for name in conns:
         conn = run.conn(name)
+        deadline = 0
         if len(conns) == 1 and (quiet is None or (run.delayed and conn.tcb.owed)):
             settled = run.clock.now() + round((SETTLE + run.pace.slack) * 1e9)
             said = [patience(run, first, conn) for first in firsts if isinstance(first, m.Expect)]
-            await run.arrival(conn, settled if quiet is not None else max(said, default=settled))
-        if not conn.queue:
-            continue
-        for index, (_, steps) in enumerate(step.branches):
-            first = steps[0]
-            fits = isinstance(first, m.Expect) and first.conn == name and not isinstance(first.line, Nothing)
-            if fits and not differences(first, conn.queue[0], run.scope, conn):  # type: ignore[arg-type]
-                return index
-        raise run.fail(step, "none of the ways was taken", expected=" | ".join(wanted), by=(conn, conn.queue[0]))
+            deadline = settled if quiet is not None else max(said, default=settled)
+        while conn.queue or (deadline and await run.arrival(conn, deadline)):
+            for index, first in enumerate(firsts):
+                fits = isinstance(first, m.Expect) and first.conn == name and not isinstance(first.line, Nothing)
+                if fits and not differences(first, conn.queue[0], run.scope, conn):  # type: ignore[arg-type]
+                    return index
+            segment = conn.queue[0]
+            if strict or own_accord(segment, conn.tcb) is None:
+                raise run.fail(step, "none of the ways was taken", expected=" | ".join(wanted), by=(conn, segment))
+            run.admit(conn, step)
     if quiet is not None:
         return quiet
     raise run.fail(step, "none of the ways was taken", expected=" | ".join(wanted), seen="nothing")

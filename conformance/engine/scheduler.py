@@ -32,11 +32,12 @@ HAND_OVER = 0.02
 """Seconds between two deliveries of results."""
 _COLLECT = (100_000, 20, 1000)
 RETRY_AFTER = 0.5
-"""Seconds before the second attempt; each later one waits three times as long."""
+"""Seconds before the second attempt; each later one of those that decided nothing waits three times as long."""
 ATTEMPTS = 5
 """How often a variation is run before INCONCLUSIVE is its verdict."""
-CONFIRMATIONS = 3
-"""How often the same must be found on a path that may lose, double or reorder frames, before it counts."""
+CONFIRMATIONS, ON_A_BAD_PATH, PASSES = 3, 8, 2
+"""How often the same must be found on a path that may lose, double or reorder frames before it counts; on one that
+was seen to do so; and how often a variation must pass there, for what did not come may have been lost."""
 
 _FOUND = (Verdict.FAIL, Verdict.DEVIATION)
 
@@ -47,6 +48,23 @@ Opener = Callable[[Settings], Target]
 
 def no_call(*_: object) -> None:
     """Report to nobody."""
+
+
+def _confirmations(result: Result, target: Target) -> int:
+    """How often an outcome must be seen before it counts."""
+    bad = not target.calibration.barrier_sound
+    if result.verdict is Verdict.PASS:
+        return PASSES if bad and result.unproven else 1
+    if target.clean_path or result.finding is None or result.verdict not in _FOUND:
+        return 1
+    return ON_A_BAD_PATH if bad else CONFIRMATIONS
+
+
+def _outcome(result: Result) -> tuple[object, ...]:
+    """What two attempts have in common that came to the same: a stack's last words have addresses, which differ."""
+    if result.finding is None or result.verdict not in _FOUND:
+        return (result.verdict,)
+    return result.finding.step, result.finding.message.partition("; its last words")[0]
 
 
 @dataclass
@@ -221,7 +239,7 @@ class Engine:
 
     async def _decide(self, variation: Variation) -> Result:
         found: Counter[tuple[object, ...]] = Counter()
-        attempt = 0
+        attempt = undecided = 0
         while True:
             target = await self._target_for(variation.case.needs.settings)
             if isinstance(target, TargetError):
@@ -233,20 +251,22 @@ class Engine:
                 result = await self._run_alone(variation)
                 attempt += 1
             result.attempts = attempt
-            if not target.clean_path and result.finding is not None and result.verdict in _FOUND:
-                # A stack's last words have addresses in them, which differ.
-                finding = (result.finding.step, result.finding.message.partition("; its last words")[0])
-                found[finding] += 1
-                if found[finding] >= CONFIRMATIONS:
+            if result.verdict is Verdict.INCONCLUSIVE:
+                undecided += 1
+                if undecided >= ATTEMPTS + found.total():
                     return result
-                if attempt >= ATTEMPTS + CONFIRMATIONS:
+                wait = RETRY_AFTER * 3 ** (undecided - 1)  # what was in our way may be gone by then
+            else:
+                wanted, wait = _confirmations(result, target), RETRY_AFTER
+                outcome = _outcome(result)
+                found[outcome] += 1
+                if found[outcome] >= wanted:
+                    return result
+                if attempt >= ATTEMPTS + wanted:
                     result.verdict = Verdict.INCONCLUSIVE
                     result.reason = f"the path disturbs: {attempt} attempts found different things: {result.reason}"
                     return result
-            elif result.verdict is not Verdict.INCONCLUSIVE or attempt >= ATTEMPTS:
-                return result
-            # What was in our way may be gone by then.
-            moment = self.clock.now() + round(RETRY_AFTER * 3 ** (attempt - 1) * 1e9)
+            moment = self.clock.now() + round(wait * 1e9)
             await self.clock.until(moment, asyncio.get_running_loop().create_future())
 
     async def _run(self, variation: Variation, target: Target) -> Result:

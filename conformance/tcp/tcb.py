@@ -135,6 +135,13 @@ class TCB:
         """The most text that the target is willing to take in a segment: its MSS option, or the default (MUST-15)."""
         return self.mss_target - (12 if self.ts_on else 0)
 
+    @property
+    def text_outstanding(self) -> bool:
+        """The target has sent text that the tester has not acknowledged."""
+        if not self.synchronized or self.reset or not before(self.snd_una, self.snd_nxt):
+            return False
+        return self.fin_seq is None or before(self.snd_una, self.fin_seq)
+
     def view(self) -> View:
         """The variables that the event table's checks read."""
         return View(self.snd_una, self.snd_nxt, self.rcv_nxt, self.rcv_wnd, self.iss or 0, max(self.max_wnd, 1))
