@@ -13,7 +13,7 @@ from conformance.cases.model import Connection, Step, Variation
 from conformance.engine.clock import Clock
 from conformance.engine.ending import Inconclusive, StepFailed
 from conformance.engine.expectation import seen_text
-from conformance.engine.lateness import Lateness
+from conformance.engine.lateness import Lateness, by_timer, timeless
 from conformance.engine.parting import reset
 from conformance.engine.result import Difference, Event, Finding, NamedState
 from conformance.engine.scope import Conn, HarnessError, Scope
@@ -326,6 +326,7 @@ class Run:
         seen: str = "",
         differences: tuple[Difference, ...] = (),
         by: tuple[Conn, Segment] | None = None,
+        timed: bool = True,
     ) -> StepFailed:
         """The exception for a step that did not hold; `by` a segment, whose breach of an invariant is told, too.
 
@@ -340,9 +341,10 @@ class Run:
                 message += f"; {broken.message} (invariant {broken.name})"
                 if broken.requirement not in requirements:
                     requirements = (*requirements, broken.requirement)
-        return StepFailed(
-            Finding(step.place, len(self.steps) - 1, message, requirements, step.text, expected, seen, differences)
-        )
+            timed = self.delayed or not timeless(step) or by_timer(segment, conn.tcb)
+        index = len(self.steps) - 1
+        finding = Finding(step.place, index, message, requirements, step.text, expected, seen, differences)
+        return StepFailed(finding, timed=timed)
 
     def admit_leftovers(self, step: Step) -> None:
         """Everything that arrived and that no step took must be what a stack may send of its own accord."""
@@ -360,7 +362,13 @@ class Run:
         if (why is None and not self._for_sibling(conn, segment)) or self.breaks(conn, segment):
             raise self.admit_failure(step, conn, segment)
         self.take(conn, step)
+        self.admitted(conn, why)
+
+    def admitted(self, conn: Conn, why: str | None) -> None:
+        """The segment taken last came of the stack's own accord."""
         self.note(f"admitted: {why}", conn.name)
+        if conn.last_seen is not None and conn.last_seen.length:
+            self.lateness.repeat(conn.last_seen.time, conn.last_gap)
 
     def admit_failure(self, step: Step, conn: Conn, segment: Segment) -> StepFailed:
         """The exception for a segment that no step expects."""

@@ -123,3 +123,5 @@ class Result:
     """The state in which the case's own steps begin."""
     died: bool = False
     """The stack died while it ran."""
+    late: bool = False
+    """Undecided, and our own process was late: it may be decided where less runs beside it."""

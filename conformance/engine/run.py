@@ -25,8 +25,6 @@ UNFINISHED = (
     "the target's frames come without checksums, as on a virtual link: "
     "on the host, ethtool -K DEVICE tx off tso off gso off"
 )
-LATE = 0.03
-"""Seconds of lateness of our own process from which on a failed step says nothing about the target."""
 
 
 def unmet_need(variation: Variation, target: Target) -> str | None:
@@ -150,9 +148,11 @@ async def run_variation(
         elif died is None and run.timers_ran and not failure.breach and result.verdict is not Verdict.INCONCLUSIVE:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"the target's timers may have run while silence was waited for: {result.reason}"
-        elif died is None and run.lateness.seconds > LATE and result.verdict is not Verdict.INCONCLUSIVE:
-            result.verdict = Verdict.INCONCLUSIVE
-            result.reason = f"our own process was {run.lateness.seconds:.2f} s late: {result.reason}"
+        elif died is None and run.lateness.too_much(failure.timed):
+            result.late = True
+            if result.verdict is not Verdict.INCONCLUSIVE:
+                result.verdict = Verdict.INCONCLUSIVE
+                result.reason = f"our own process was {run.lateness.seconds:.2f} s late: {result.reason}"
     except StackDied as death:
         result.died = True
         step = run.steps[-1] if run.steps else steps[0]
@@ -168,6 +168,9 @@ async def run_variation(
     finally:
         if run.breach is not None and result.verdict is Verdict.PASS:
             _judge(result, run.breach, catalogue, preamble=False)
+        if run.lateness.repeated and result.verdict is Verdict.PASS:
+            result.verdict, result.late = Verdict.INCONCLUSIVE, True
+            result.reason = f"our own process lost {run.lateness.repeated:.2f} s, and so a repeat came: {result.reason}"
         _DROPPED[target.wire] = target.wire.counters().get("dropped", 0)
         lost = _DROPPED[target.wire] - dropped
         if lost and result.verdict is not Verdict.ERROR:

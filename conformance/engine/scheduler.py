@@ -11,7 +11,7 @@ import contextlib
 import gc
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
@@ -32,7 +32,9 @@ HAND_OVER = 0.02
 """Seconds between two deliveries of results."""
 _COLLECT = (100_000, 20, 1000)
 RETRY_AFTER = 0.5
-"""Seconds before the second attempt; each later one of those that decided nothing waits three times as long."""
+"""Seconds before the second attempt; each later one of those that decided nothing waits three times as long, at most
+`LONGER` times."""
+LONGER = 3
 ATTEMPTS = 5
 """How often a variation is run before INCONCLUSIVE is its verdict."""
 CONFIRMATIONS, ON_A_BAD_PATH, PASSES = 3, 8, 2
@@ -95,6 +97,9 @@ class Engine:
         self._width = AT_ONCE
         """How many slots there are."""
         self._alone = asyncio.Lock()
+        self._feeding = 0
+        self._fed = asyncio.Event()
+        """Everything that was submitted has been started."""
         self._opening: dict[tuple[tuple[str, str], ...], asyncio.Lock] = {}
 
     def start(self) -> None:
@@ -192,6 +197,8 @@ class Engine:
         """Start one after the other, so that those that wait are woken in time between two starts."""
         assert self._slots is not None
         waiting = deque(ordered)
+        self._feeding += 1
+        self._fed.clear()
         try:
             while waiting:
                 await self._slots.acquire()
@@ -202,6 +209,9 @@ class Engine:
         finally:
             for variation in waiting:
                 futures[variation.id].cancel()
+            self._feeding -= 1
+            if not self._feeding:
+                self._fed.set()
 
     async def _one(self, variation: Variation, future: Future[Result]) -> None:
         assert self._slots is not None
@@ -238,6 +248,16 @@ class Engine:
                 future.set_result(result)
 
     async def _decide(self, variation: Variation) -> Result:
+        result = await self._attempts(variation)
+        if result.verdict is Verdict.INCONCLUSIVE and result.late and self._width > 1:
+            # Those that ran beside it kept us from it: again once they are done.
+            before = result.attempts
+            result = await self._when_alone(lambda: self._attempts(variation, alone=True), after=self._fed)
+            result.attempts += before
+        return result
+
+    async def _attempts(self, variation: Variation, *, alone: bool = False) -> Result:
+        """The result of as many attempts as it takes."""
         found: Counter[tuple[object, ...]] = Counter()
         attempt = undecided = 0
         while True:
@@ -246,18 +266,19 @@ class Engine:
                 return self._lacking(variation, target)
             result = await self._run(variation, target)
             attempt += 1
-            if result.died and self._width > 1:
+            if result.died and self._width > 1 and not alone:
                 # The stack was killed by one of those that ran side by side: only alone it is known which.
-                result = await self._run_alone(variation)
+                result = await self._when_alone(lambda: self._once(variation))
                 attempt += 1
             result.attempts = attempt
             if result.verdict is Verdict.INCONCLUSIVE:
                 undecided += 1
                 if undecided >= ATTEMPTS + found.total():
                     return result
-                wait = RETRY_AFTER * 3 ** (undecided - 1)  # what was in our way may be gone by then
+                # What was in our way may be gone by then.
+                pause = RETRY_AFTER * 3 ** (0 if alone else min(undecided - 1, LONGER))
             else:
-                wanted, wait = _confirmations(result, target), RETRY_AFTER
+                wanted, pause = _confirmations(result, target), RETRY_AFTER
                 outcome = _outcome(result)
                 found[outcome] += 1
                 if found[outcome] >= wanted:
@@ -266,7 +287,7 @@ class Engine:
                     result.verdict = Verdict.INCONCLUSIVE
                     result.reason = f"the path disturbs: {attempt} attempts found different things: {result.reason}"
                     return result
-            moment = self.clock.now() + round(wait * 1e9)
+            moment = self.clock.now() + round(pause * 1e9)
             await self.clock.until(moment, asyncio.get_running_loop().create_future())
 
     async def _run(self, variation: Variation, target: Target) -> Result:
@@ -274,20 +295,26 @@ class Engine:
             variation, target, self.clock, self.catalogue, check_oracle=self.check_oracle, deadline=self.deadline
         )
 
-    async def _run_alone(self, variation: Variation) -> Result:
-        """Run it when nothing else runs."""
+    async def _once(self, variation: Variation) -> Result:
+        """One attempt, on whatever target there is now."""
+        target = await self._target_for(variation.case.needs.settings)
+        if isinstance(target, TargetError):
+            return self._lacking(variation, target)
+        return await self._run(variation, target)
+
+    async def _when_alone(self, run: Callable[[], Awaitable[Result]], after: asyncio.Event | None = None) -> Result:
+        """Run it when nothing else runs, and not before `after`."""
         assert self._slots is not None
         self._slots.release()
         held = 0
         try:
+            if after is not None:
+                await after.wait()
             async with self._alone:
                 while held < self._width:
                     await self._slots.acquire()
                     held += 1
-                target = await self._target_for(variation.case.needs.settings)
-                if isinstance(target, TargetError):
-                    return self._lacking(variation, target)
-                return await self._run(variation, target)
+                return await run()
         finally:
             for _ in range(held - 1):
                 self._slots.release()

@@ -45,7 +45,8 @@ HOW = {"rd": socket.SHUT_RD, "wr": socket.SHUT_WR, "rdwr": socket.SHUT_RDWR}
 READY = {"IN": 0x001, "PRI": 0x002, "OUT": 0x004, "ERR": 0x008, "HUP": 0x010, "RDHUP": 0x2000}
 LEVELS = {"SO": socket.SOL_SOCKET, "TCP": socket.IPPROTO_TCP, "IP": socket.IPPROTO_IP, "IPV6": socket.IPPROTO_IPV6}
 UNNAMED = {
-    **{"TCP_THIN_LINEAR_TIMEOUTS": 16, "TCP_THIN_DUPACK": 17, "TCP_TIMESTAMP": 24, "TCP_INQ": 36},
+    **{"TCP_THIN_LINEAR_TIMEOUTS": 16, "TCP_THIN_DUPACK": 17, "TCP_TIMESTAMP": 24},
+    **{"TCP_FASTOPEN_CONNECT": 30, "TCP_INQ": 36},
     **{"TCP_RTO_MAX_MS": 44, "TCP_RTO_MIN_US": 45, "TCP_DELACK_MAX_US": 46},
     **{"IP_MTU_DISCOVER": 10, "IP_RECVERR": 11, "IP_MTU": 14, "IP_FREEBIND": 15, "IP_MINTTL": 21},
     **{"IPV6_MTU_DISCOVER": 23, "IPV6_MTU": 24, "IPV6_RECVERR": 25, "IPV6_MINHOPCOUNT": 73},
@@ -513,7 +514,8 @@ def all_sysctls() -> Dict[str, str]:
         names = sorted(name for name in os.listdir(SYSCTLS) if name.startswith("tcp_"))
     except OSError:
         return {}
-    found = {f"net.ipv4.{name}": sysctl(name).replace("\t", " ") for name in names}
+    names += ["conf/all/accept_source_route"]
+    found = {"net.ipv4." + name.replace("/", "."): sysctl(name).replace("\t", " ") for name in names}
     return {name: text for name, text in found.items() if text and len(text) < 80 and "key" not in name}
 
 
