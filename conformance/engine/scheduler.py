@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import gc
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from conformance.engine.clock import Clock, RealClock, VirtualClock, VirtualLoop
 from conformance.engine.estimate import waits
 from conformance.engine.result import Result, Verdict
 from conformance.engine.run import run_variation
+from conformance.engine.tally import Tally
 from conformance.targets.base import Target, TargetError
 from conformance.wire.codec import prepare
 
@@ -31,17 +32,8 @@ BURST = 8
 HAND_OVER = 0.02
 """Seconds between two deliveries of results."""
 _COLLECT = (100_000, 20, 1000)
-RETRY_AFTER = 0.5
-"""Seconds before the second attempt; each later one of those that decided nothing waits three times as long, at most
-`LONGER` times."""
-LONGER = 3
-ATTEMPTS = 5
-"""How often a variation is run before INCONCLUSIVE is its verdict."""
-CONFIRMATIONS, ON_A_BAD_PATH, PASSES = 3, 8, 2
-"""How often the same must be found on a path that may lose, double or reorder frames before it counts; on one that
-was seen to do so; and how often a variation must pass there, for what did not come may have been lost."""
-
-_FOUND = (Verdict.FAIL, Verdict.DEVIATION)
+LONG = 5.0
+"""Seconds of an attempt from which on those that are to confirm it are made side by side."""
 
 Settings = Mapping[str, str]
 Opener = Callable[[Settings], Target]
@@ -50,23 +42,6 @@ Opener = Callable[[Settings], Target]
 
 def no_call(*_: object) -> None:
     """Report to nobody."""
-
-
-def _confirmations(result: Result, target: Target) -> int:
-    """How often an outcome must be seen before it counts."""
-    bad = not target.calibration.barrier_sound
-    if result.verdict is Verdict.PASS:
-        return PASSES if bad and result.unproven else 1
-    if target.clean_path or result.finding is None or result.verdict not in _FOUND:
-        return 1
-    return ON_A_BAD_PATH if bad else CONFIRMATIONS
-
-
-def _outcome(result: Result) -> tuple[object, ...]:
-    """What two attempts have in common that came to the same: a stack's last words have addresses, which differ."""
-    if result.finding is None or result.verdict not in _FOUND:
-        return (result.verdict,)
-    return result.finding.step, result.finding.message.partition("; its last words")[0]
 
 
 @dataclass
@@ -258,36 +233,25 @@ class Engine:
 
     async def _attempts(self, variation: Variation, *, alone: bool = False) -> Result:
         """The result of as many attempts as it takes."""
-        found: Counter[tuple[object, ...]] = Counter()
-        attempt = undecided = 0
+        tally = Tally(alone=alone)
+        beside: list[Result] = []
         while True:
             target = await self._target_for(variation.case.needs.settings)
             if isinstance(target, TargetError):
                 return self._lacking(variation, target)
-            result = await self._run(variation, target)
-            attempt += 1
+            result = beside.pop() if beside else await self._run(variation, target)
             if result.died and self._width > 1 and not alone:
                 # The stack was killed by one of those that ran side by side: only alone it is known which.
+                tally.again()
                 result = await self._when_alone(lambda: self._once(variation))
-                attempt += 1
-            result.attempts = attempt
-            if result.verdict is Verdict.INCONCLUSIVE:
-                undecided += 1
-                if undecided >= ATTEMPTS + found.total():
-                    return result
-                # What was in our way may be gone by then.
-                pause = RETRY_AFTER * 3 ** (0 if alone else min(undecided - 1, LONGER))
-            else:
-                wanted, pause = _confirmations(result, target), RETRY_AFTER
-                outcome = _outcome(result)
-                found[outcome] += 1
-                if found[outcome] >= wanted:
-                    return result
-                if attempt >= ATTEMPTS + wanted:
-                    result.verdict = Verdict.INCONCLUSIVE
-                    result.reason = f"the path disturbs: {attempt} attempts found different things: {result.reason}"
-                    return result
-            moment = self.clock.now() + round(pause * 1e9)
+            if tally.decides(result, target):
+                return result
+            if beside:
+                continue
+            if tally.missing > 1 and result.duration > LONG and not alone:
+                beside = await self._side_by_side(variation, tally.missing)
+                continue
+            moment = self.clock.now() + round(tally.pause * 1e9)
             await self.clock.until(moment, asyncio.get_running_loop().create_future())
 
     async def _run(self, variation: Variation, target: Target) -> Result:
@@ -301,6 +265,21 @@ class Engine:
         if isinstance(target, TargetError):
             return self._lacking(variation, target)
         return await self._run(variation, target)
+
+    async def _side_by_side(self, variation: Variation, count: int) -> list[Result]:
+        """Several attempts at once, each in a slot of its own."""
+        assert self._slots is not None
+        slots = self._slots
+
+        async def one() -> Result:
+            async with slots:
+                return await self._once(variation)
+
+        slots.release()
+        try:
+            return await asyncio.gather(*(one() for _ in range(count)))
+        finally:
+            await slots.acquire()
 
     async def _when_alone(self, run: Callable[[], Awaitable[Result]], after: asyncio.Event | None = None) -> Result:
         """Run it when nothing else runs, and not before `after`."""

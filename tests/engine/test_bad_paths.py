@@ -7,7 +7,8 @@ from engine.fakes import FakeTarget, R, VirtualClock, variation
 from engine.playing import FAIL, INCONCLUSIVE, PASS, after_handshake
 
 from conformance.catalogue import load as load_catalogue
-from conformance.engine.scheduler import CONFIRMATIONS, ON_A_BAD_PATH, PASSES, Engine
+from conformance.engine.scheduler import Engine
+from conformance.engine.tally import CONFIRMATIONS, ON_A_BAD_PATH, PASSES
 from conformance.tcp.segment import ACK, SYN
 
 DATA = R(ACK, 1, 1, b"abc")
@@ -57,6 +58,7 @@ def test_a_due_repeat_takes_no_way():
         ("- send: ACK\n- expect: nothing\n", True, 1),
         ("- send: ACK\n- expect: nothing\n", False, PASSES),
         ("- check: 1 == 1\n", False, 1),
+        ("- wait: 60s\n- check: 1 == 2\n", False, ON_A_BAD_PATH),  # side by side
     ],
 )
 def test_an_outcome_is_confirmed_as_often_as_its_path_asks(steps, sound, attempts):
