@@ -73,7 +73,7 @@ class Run:
         self.unproven = False
         """Silence was waited for, for want of a proof."""
         self.timers_ran = False
-        """That was while text of the target was not acknowledged: repeats and probes were due."""
+        """That was while repeats or probes of the target were due."""
         self.base = clock.now()
         """ns: the latest send or call."""
         self.started = self.began = self.base
@@ -304,7 +304,7 @@ class Run:
         calibration = self.target.calibration
         if not calibration.barrier_sound:
             self.unproven = True
-            self.timers_ran = self.timers_ran or any(conn.tcb.text_outstanding for conn in self.scope.conns.values())
+            self.timers_ran = self.timers_ran or any(conn.tcb.timer_runs for conn in self.scope.conns.values())
             await self.sleep(max(UNPROVEN, _ANSWERS * calibration.reply_p99))
         elif not self.target.barrier.prove_now():
             for _ in range(3):

@@ -136,11 +136,12 @@ class TCB:
         return self.mss_target - (12 if self.ts_on else 0)
 
     @property
-    def text_outstanding(self) -> bool:
-        """The target has sent text that the tester has not acknowledged."""
-        if not self.synchronized or self.reset or not before(self.snd_una, self.snd_nxt):
+    def timer_runs(self) -> bool:
+        """The target may have to repeat text, or to probe: some is not acknowledged, or it has no window."""
+        if not self.synchronized or self.reset:
             return False
-        return self.fin_seq is None or before(self.snd_una, self.fin_seq)
+        text = before(self.snd_una, self.snd_nxt) and (self.fin_seq is None or before(self.snd_una, self.fin_seq))
+        return text or not self.snd_wnd
 
     def view(self) -> View:
         """The variables that the event table's checks read."""

@@ -40,6 +40,19 @@ def test_text_beyond_the_expected_may_be_a_probe_once_silence_had_to_be_waited_f
     assert (result.verdict, result.unproven) == (FAIL, True)
 
 
+def test_a_probe_is_due_once_silence_had_to_be_waited_for():
+    steps = '- send: ACK\n- expect: ACK "abc"\n- send: ACK win=0\n- expect: nothing\n'
+    script = {0: [DATA], 1: [R(ACK, 3, 1, after=0.15)]}
+    assert after_handshake(steps, script, sound=False)[0].verdict is INCONCLUSIVE
+    assert after_handshake(steps.replace(" win=0", ""), script, sound=False)[0].verdict is FAIL
+
+
+@pytest.mark.parametrize("check", ["b.time-a.time <= 10ms", "max(b.gap, 1ms) <= 10ms"])
+def test_times_are_the_path_s(check):
+    steps = '- send: ACK\n- expect: ACK "abc"\n  as: a\n- expect: ACK "def"\n  as: b\n- check: ' + check + "\n"
+    assert verdicts(steps, DATA, R(ACK, 4, 1, b"def", after=0.05)) == (FAIL, INCONCLUSIVE)
+
+
 def test_a_due_repeat_takes_no_way():
     late = R(ACK, 1, 1, b"abc", after=0.3)
     steps = '- send: ACK\n- expect: ACK "abc"\n- wait: 1s\n- any-of:\n'
