@@ -78,7 +78,7 @@ class Argument(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Awaited(Step):
-    """What is wanted of a call: `returns` is `eof`, `any`, names, a number or a payload; `raises` errno names."""
+    """What is wanted of a call: `returns` is `eof`, `any`, `sent`, names, a number or a payload; `raises` names."""
 
     returns: str | int | Payload | None = None
     raises: tuple[str, ...] = ()

@@ -55,7 +55,7 @@ _VALUES: dict[str, Schema] = {
     "times": _scalar("how often it comes: 2, 1..3, 2.."),
     "lost": _scalar("true: the tester plays not to have received it"),
     "acked": _scalar("true: the tester acknowledges it"),
-    "returns": _scalar("eof, any, ok, a number, names, or a payload"),
+    "returns": _scalar("eof, any, ok, sent, a number, names, or a payload"),
     "raises": _one_or_more(_one_of(ERRNOS, "an errno by name"), "errno names"),
     "until": _text("a comparison that ends the rounds"),
     "steps": _steps("the steps of a round; $n is its number"),

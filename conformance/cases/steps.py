@@ -186,12 +186,15 @@ class StepReader(ValueReader):
             self.problems.at(node, f"a call is a verb with parentheses, as recv(1); {near(verb, set(VERBS))}")
             return None
         arguments = self._arguments(node, match.group(3))
+        awaited = self._awaited(keys)
+        if awaited.get("returns") == "sent" and match.group(2) != "recv":
+            self.problems.at(keys["returns"], "only recv returns what was sent")
         return m.Call(
             verb=match.group(2),
             args=arguments,
             on_listener=bool(match.group(1)) or match.group(2) in ("listen", "accept"),
             name=self.name(keys.get("as"), "as"),
-            **self._awaited(keys),
+            **awaited,
             **common,
         )
 
@@ -230,7 +233,7 @@ class StepReader(ValueReader):
             if text is not None:
                 if re.fullmatch(r"-?\d{1,18}", text):
                     found["returns"] = int(text)
-                elif re.fullmatch(r"eof|any|ok|[A-Z]+(\|[A-Z]+)*|none", text):
+                elif re.fullmatch(r"eof|any|ok|sent|[A-Z]+(\|[A-Z]+)*|none", text):
                     found["returns"] = text
                 else:
                     found["returns"] = self.notation(keys["returns"], text, parse_octets)

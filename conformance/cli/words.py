@@ -154,7 +154,8 @@ def _wanted(step: m.Awaited) -> str:
     if step.returns is not None:
         value = step.returns
         shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        parts.append({"eof": "returns end of file", "any": "returns anything"}.get(shown, f"returns {shown}"))
+        shown = {"eof": "end of file", "any": "anything", "sent": "what was sent"}.get(shown, shown)
+        parts.append(f"returns {shown}")
     if step.raises:
         parts.append(f"raises {' or '.join(step.raises)}")
     said = f", which {' or '.join(parts)}" if parts else ""

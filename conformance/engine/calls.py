@@ -9,6 +9,7 @@ from typing import Any
 
 from conformance.cases.model import Argument, Awaited, Call, ResultOf, Step
 from conformance.engine.context import SETTLE, Run
+from conformance.engine.copies import chosen, copies
 from conformance.engine.craft import FAR, payload_octets
 from conformance.engine.ending import Unsupported
 from conformance.engine.scope import Conn, HarnessError, reader
@@ -287,6 +288,8 @@ def _judge_octets(run: Run, conn: Conn, step: Awaited, made: Call, data: bytes) 
         if data:
             raise run.fail(step, "the call returned something else", expected="returns eof", seen=_seen(Outcome(data)))
         return None
+    if wanted == "sent":
+        return _read_on(run, conn, step, data, copies(run, conn))
     if isinstance(wanted, int) and len(data) != wanted:
         raise run.fail(step, "the call returned something else", expected=_wanted(step), seen=_seen(Outcome(data)))
     if isinstance(wanted, tuple):
@@ -299,8 +302,11 @@ def _judge_octets(run: Run, conn: Conn, step: Awaited, made: Call, data: bytes) 
     return None
 
 
-async def _read_on(run: Run, conn: Conn, step: Awaited, data: bytes, octets: bytes) -> None:
-    """A read may return less than was asked for: read until all is there, or nothing more comes."""
+async def _read_on(run: Run, conn: Conn, step: Awaited, data: bytes, octets: bytes | list[bytes]) -> None:
+    """A read may return less than was asked for: read until all is there, or nothing more comes.
+
+    `octets` is what is wanted, or for each octet the copies of which it may be one.
+    """
     while data and len(data) < len(octets):
         assert conn.socket is not None
         more = conn.socket.recv(len(octets) - len(data))
@@ -308,16 +314,34 @@ async def _read_on(run: Run, conn: Conn, step: Awaited, data: bytes, octets: byt
         if outcome.error is not None or not isinstance(outcome.value, bytes) or not outcome.value:
             break
         data += outcome.value
-    if data != octets:
+    if isinstance(octets, list):
+        _judge_copies(run, step, data, octets)
+    elif data != octets:
         raise run.fail(step, *_octet_words(data, octets))
     conn.read += len(data)
 
 
+def _judge_copies(run: Run, step: Awaited, data: bytes, sent: list[bytes]) -> None:
+    wanted = f"returns {len(sent)} octets as they were sent"
+    if len(data) != len(sent):
+        raise run.fail(step, _count_words(data, sent), expected=wanted, seen=_seen(Outcome(data)))
+    way = chosen(data, sent)
+    if isinstance(way, int):
+        words = f"the octet delivered at {way} is {data[way]:#04x}, and no segment had that there"
+        raise run.fail(step, words, expected=wanted, seen=_seen(Outcome(data)))
+    if way != "alike":
+        run.observations["copy"] = way if run.observations.get("copy", way) == way else "mixed"
+
+
 def _octet_words(data: bytes, wanted: bytes) -> tuple[str, ...]:
     if len(data) != len(wanted):
-        return (f"{len(data)} octets were delivered, not {len(wanted)}",)
+        return (_count_words(data, wanted),)
     at = next(i for i in range(len(data)) if data[i] != wanted[i])
     return (f"the octet delivered at {at} is {data[at]:#04x}, not {wanted[at]:#04x}",)
+
+
+def _count_words(data: bytes, wanted: bytes | list[bytes]) -> str:
+    return f"{len(data)} octets were delivered, not {len(wanted)}"
 
 
 def seconds(value: Any, run: Run, conn: Conn) -> float:

@@ -110,6 +110,8 @@ class Result:
     """Seconds, waiting for other cases not counted."""
     waited: float = 0.0
     """Seconds of it spent waiting for the target or for time to pass."""
+    unproven: bool = False
+    """Silence was waited for, for want of a proof: an answer may have been lost."""
     attempts: int = 1
     settings: dict[str, str] = field(default_factory=dict)
     """Target settings that this variation asked for."""

@@ -13,6 +13,7 @@ from conformance.engine.acting import begin
 from conformance.engine.clock import Clock
 from conformance.engine.context import MOST_SEEN, Run
 from conformance.engine.ending import Inconclusive, StepFailed, Stopped, Unsupported
+from conformance.engine.parting import address_texts
 from conformance.engine.result import Finding, Result, Verdict
 from conformance.engine.scope import HarnessError
 from conformance.targets.base import AdapterError, StackDied, Target
@@ -144,6 +145,9 @@ async def run_variation(
         if flood > MOST_SEEN and not target.clean_path:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"the target floods: {flood} frames came during this case: {result.reason}"
+        elif died is None and run.timers_ran and not failure.breach and result.verdict is not Verdict.INCONCLUSIVE:
+            result.verdict = Verdict.INCONCLUSIVE
+            result.reason = f"the target's timers may have run while silence was waited for: {result.reason}"
         elif died is None and run.lateness.too_much(timed=failure.timed):
             result.late = True
             if result.verdict is not Verdict.INCONCLUSIVE:
@@ -224,5 +228,6 @@ def _record(result: Result, run: Run) -> None:
     result.places = tuple([step.place for step in run.steps])
     result.duration = (run.clock.now() - result.started) / 1e9
     result.waited = run.waited / 1e9
-    result.pairs = run.address_texts()
+    result.unproven = run.unproven
+    result.pairs = address_texts(run.scope)
     result.isns = {name: (conn.tcb.iss, conn.tcb.irs) for name, conn in run.scope.conns.items()}

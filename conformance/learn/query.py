@@ -272,6 +272,7 @@ def _call(run: Run, conn: Conn, step: Call) -> Any:
         return Outcome(error="EISCONN")
     run.begin_run(step)
     run.steps.append(step)
+    conn.watch.quiet_rst = 0
     try:
         return start(run, conn, step)
     except Unsupported as problem:

@@ -11,7 +11,8 @@ from engine.playing import FAIL, INCONCLUSIVE, PASS, UNSUPPORTED
 
 from conformance.cases.loader import load_text
 from conformance.catalogue import load as load_catalogue
-from conformance.engine.scheduler import ATTEMPTS, Engine
+from conformance.engine.scheduler import Engine
+from conformance.engine.tally import ATTEMPTS
 from conformance.targets.base import TargetError
 
 
