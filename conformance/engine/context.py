@@ -342,6 +342,9 @@ class Run:
                 if broken.requirement not in requirements:
                     requirements = (*requirements, broken.requirement)
             timed = self.delayed or not timeless(step) or by_timer(segment, conn.tcb)
+            copy = conn.tcb.copies.get(segment.seq)
+            if segment.length and copy is not None:
+                self.lateness.repeat(segment.time, (segment.time - copy.time) / 1e9)
         index = len(self.steps) - 1
         finding = Finding(step.place, index, message, requirements, step.text, expected, seen, differences)
         return StepFailed(finding, timed=timed)
