@@ -344,6 +344,7 @@ class Run:
             timed = self.delayed or not timeless(step) or by_timer(segment, conn.tcb)
             copy = conn.tcb.copies.get(segment.seq)
             if segment.length and copy is not None:
+                self.lateness.step(self.waited)
                 self.lateness.repeat(segment.time, (segment.time - copy.time) / 1e9)
         index = len(self.steps) - 1
         finding = Finding(step.place, index, message, requirements, step.text, expected, seen, differences)
@@ -371,6 +372,7 @@ class Run:
         """The segment taken last came of the stack's own accord."""
         self.note(f"admitted: {why}", conn.name)
         if conn.last_seen is not None and conn.last_seen.length:
+            self.lateness.step(self.waited)
             self.lateness.repeat(conn.last_seen.time, conn.last_gap)
 
     def admit_failure(self, step: Step, conn: Conn, segment: Segment) -> StepFailed:

@@ -53,7 +53,7 @@ class Lateness:
             self._lost.append((deadline, fired))
 
     def step(self, waited: int) -> None:
-        """A step begins or has failed: time since the one before that was not `waited` for (ns in all) was lost."""
+        """A step begins, or is judged: time since the one before that was not `waited` for (ns in all) was lost."""
         now = self._clock.now()
         held = (now - self._marked - waited + self._marked_waited) / 1e9
         self._marked, self._marked_waited = now, waited
