@@ -68,7 +68,7 @@ class Lateness:
         if at - begin >= DUE > at - begin - lost:
             self.repeated = max(self.repeated, lost / 1e9)
 
-    def too_much(self, timed: bool) -> bool:
+    def too_much(self, *, timed: bool) -> bool:
         """Whether a step that failed now says nothing about the target; `timed` as of StepFailed."""
         return bool(self.repeated) or self.seconds > (LATE if timed else TIMER)
 

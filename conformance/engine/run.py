@@ -148,7 +148,7 @@ async def run_variation(
         elif died is None and run.timers_ran and not failure.breach and result.verdict is not Verdict.INCONCLUSIVE:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"the target's timers may have run while silence was waited for: {result.reason}"
-        elif died is None and run.lateness.too_much(failure.timed):
+        elif died is None and run.lateness.too_much(timed=failure.timed):
             result.late = True
             if result.verdict is not Verdict.INCONCLUSIVE:
                 result.verdict = Verdict.INCONCLUSIVE
@@ -161,6 +161,7 @@ async def run_variation(
         result.verdict, result.reason = Verdict.INCONCLUSIVE, f"not done within its deadline of {deadline:g} s"
     except Inconclusive as error:
         result.verdict, result.reason = Verdict.INCONCLUSIVE, str(error)
+        result.late = run.lateness.too_much(timed=True)
     except Unsupported as error:
         result.verdict, result.reason = Verdict.UNSUPPORTED, str(error)
     except Exception as error:
