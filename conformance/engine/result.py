@@ -121,3 +121,5 @@ class Result:
     """The state in which the case's own steps begin."""
     died: bool = False
     """The stack died while it ran."""
+    late: bool = False
+    """Not decided, because our own process was kept from running."""

@@ -147,7 +147,7 @@ async def run_variation(
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"the target floods: {flood} frames came during this case: {result.reason}"
         elif died is None and run.lateness.seconds > LATE and result.verdict is not Verdict.INCONCLUSIVE:
-            result.verdict = Verdict.INCONCLUSIVE
+            result.verdict, result.late = Verdict.INCONCLUSIVE, True
             result.reason = f"our own process was {run.lateness.seconds:.2f} s late: {result.reason}"
     except StackDied as death:
         result.died = True
@@ -166,7 +166,7 @@ async def run_variation(
             _judge(result, run.breach, catalogue, preamble=False)
         _DROPPED[target.wire] = target.wire.counters().get("dropped", 0)
         lost = _DROPPED[target.wire] - dropped
-        if lost and result.verdict is not Verdict.ERROR:
+        if lost and not result.died and result.verdict is not Verdict.ERROR:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"{lost} frames were lost on our side of the wire"
         if target.wire.counters().get("unfinished"):
             result.verdict, result.reason = Verdict.INCONCLUSIVE, UNFINISHED

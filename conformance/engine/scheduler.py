@@ -33,8 +33,8 @@ HAND_OVER = 0.02
 _COLLECT = (100_000, 20, 1000)
 RETRY_AFTER = 0.5
 """Seconds before the second attempt; each later one waits three times as long."""
-ATTEMPTS = 5
-"""How often a variation is run before INCONCLUSIVE is its verdict."""
+ATTEMPTS, ATTEMPTS_LATE = 5, 10
+"""How often a variation is run before INCONCLUSIVE is its verdict; the latter while it is we who are late."""
 CONFIRMATIONS = 3
 """How often the same must be found on a path that may lose, double or reorder frames, before it counts."""
 
@@ -222,31 +222,33 @@ class Engine:
     async def _decide(self, variation: Variation) -> Result:
         found: Counter[tuple[object, ...]] = Counter()
         attempt = 0
+        alone = False
         while True:
             target = await self._target_for(variation.case.needs.settings)
             if isinstance(target, TargetError):
                 return self._lacking(variation, target)
-            result = await self._run(variation, target)
+            result = await (self._run_alone(variation) if alone else self._run(variation, target))
             attempt += 1
-            if result.died and self._width > 1:
+            if result.died and not alone and self._width > 1:
                 # The stack was killed by one of those that ran side by side: only alone it is known which.
-                result = await self._run_alone(variation)
-                attempt += 1
+                alone = True
+                continue
             result.attempts = attempt
             if not target.clean_path and result.finding is not None and result.verdict in _FOUND:
-                # A stack's last words have addresses in them, which differ.
-                finding = (result.finding.step, result.finding.message.partition("; its last words")[0])
+                # A stack's last words have addresses in them, which differ, as does the step that hears of its death.
+                message = result.finding.message.partition("; its last words")[0]
+                finding = (None if result.died else result.finding.step, message)
                 found[finding] += 1
                 if found[finding] >= CONFIRMATIONS:
                     return result
-                if attempt >= ATTEMPTS + CONFIRMATIONS:
+                if attempt >= ATTEMPTS_LATE + CONFIRMATIONS:
                     result.verdict = Verdict.INCONCLUSIVE
                     result.reason = f"the path disturbs: {attempt} attempts found different things: {result.reason}"
                     return result
-            elif result.verdict is not Verdict.INCONCLUSIVE or attempt >= ATTEMPTS:
+            elif result.verdict is not Verdict.INCONCLUSIVE or attempt >= (ATTEMPTS_LATE if result.late else ATTEMPTS):
                 return result
             # What was in our way may be gone by then.
-            moment = self.clock.now() + round(RETRY_AFTER * 3 ** (attempt - 1) * 1e9)
+            moment = self.clock.now() + round(RETRY_AFTER * 3 ** min(attempt - 1, 3) * 1e9)
             await self.clock.until(moment, asyncio.get_running_loop().create_future())
 
     async def _run(self, variation: Variation, target: Target) -> Result:

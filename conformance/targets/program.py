@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from dataclasses import replace
 from typing import Any
 
 from conformance.adapters.base import Program
@@ -34,6 +35,8 @@ from conformance.wire.datagram import DatagramWire
 from conformance.wire.neighbours import answer
 
 TESTERS = ("198.18.0.0/16", "2001:db8::/112")
+_NOBODYS = ("255.255.255.255/32", "224.0.0.1/32", "ff02::1/128")
+"""Where an agent may try to connect, too: the network is the tester's own, and the stack should refuse."""
 CLOSED_PORT = 1
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 START = 180.0
@@ -72,7 +75,9 @@ class ProgramStack:
             )
             self.barrier: Barrier = barrier
             paths = [(addresses[4], _target(version)) for version, addresses in reserved.items()]
-            self.calibration = calibrate(self._wire, barrier, paths, closed_port=CLOSED_PORT, trials=100, patience=0.5)
+            measured = calibrate(self._wire, barrier, paths, closed_port=CLOSED_PORT, trials=100, patience=0.5)
+            sound = measured.barrier_sound and not self._said.get("resets_overtake")
+            self.calibration = replace(measured, barrier_sound=sound, lossy=False)  # a queue within the machine
             if self.calibration.reply_median == float("inf"):
                 raise TargetError(f"target {name}: no answer to a SYN to port {CLOSED_PORT} of {TARGET[first]}")
         except BaseException:
@@ -99,7 +104,7 @@ class ProgramStack:
                     "addresses": [f"{TARGET[version]}/{PREFIX_LENGTH[version]}" for version in _VERSIONS],
                     "gateways": [ROUTER[4], ROUTER[6]],
                     "router_mac": ROUTER_MAC,
-                    "testers": list(TESTERS),
+                    "testers": [*TESTERS, *_NOBODYS],
                     "seed": 1,
                 },
                 patience=START,
