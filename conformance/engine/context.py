@@ -23,7 +23,7 @@ from conformance.tcp.recognise import is_window_update, own_accord
 from conformance.tcp.segment import SYN, IcmpMessage, Segment
 from conformance.tcp.sequence import before
 from conformance.tcp.tcb import TCB
-from conformance.wire.base import Inbox
+from conformance.wire.base import Calibration, Inbox
 from conformance.wire.codec import Encoder, decode
 
 SETTLE = 0.5
@@ -43,6 +43,12 @@ class Pace:
     slack: float = 0.01
     challenge_interval: float = 0.0
     with_text: bool = False
+
+
+def _slack(measured: Calibration) -> float:
+    """Seconds by which an answer may be late on this path; where nothing is lost it is machines that make it late."""
+    wide = 20 * measured.reply_p99
+    return max(0.005, wide if measured.lossy else min(wide, 0.05 + 4 * measured.reply_p99))
 
 
 class Run:
@@ -94,7 +100,7 @@ class Run:
         self.scope = Scope({}, {}, self.base)
         calibration = target.calibration
         able = target.capabilities
-        self.pace = Pace(max(0.005, 20 * calibration.reply_p99), able.challenge_interval, able.throttles_text)
+        self.pace = Pace(_slack(calibration), able.challenge_interval, able.throttles_text)
         self.delayed = variation.case.needs.link == "delayed-ack" or not target.capabilities.quick_ack
         self.pair = target.open_pair(variation.version, variation.case.needs.link)  # type: ignore[arg-type]
         if service is not None:
@@ -333,11 +339,13 @@ class Run:
         Raises Inconclusive where the path may have broken the invariant.
         """
         requirements = step.requirements or self.variation.case.requirements
+        breach = False
         if by is not None:
             conn, segment = by
             seen = seen_text(segment, conn)
             broken = self._violation(conn, segment)
             if broken is not None:
+                breach = broken.name not in SOFT
                 message += f"; {broken.message} (invariant {broken.name})"
                 if broken.requirement not in requirements:
                     requirements = (*requirements, broken.requirement)
@@ -348,7 +356,7 @@ class Run:
                 self.lateness.repeat(segment.time, (segment.time - copy.time) / 1e9)
         index = len(self.steps) - 1
         finding = Finding(step.place, index, message, requirements, step.text, expected, seen, differences)
-        return StepFailed(finding, timed=timed)
+        return StepFailed(finding, breach=breach, timed=timed)
 
     def admit_leftovers(self, step: Step) -> None:
         """Everything that arrived and that no step took must be what a stack may send of its own accord."""

@@ -174,7 +174,7 @@ async def run_variation(
             result.reason = f"our own process lost {run.lateness.repeated:.2f} s, and so a repeat came: {result.reason}"
         _DROPPED[target.wire] = target.wire.counters().get("dropped", 0)
         lost = _DROPPED[target.wire] - dropped
-        if lost and result.verdict is not Verdict.ERROR:
+        if lost and not result.died and result.verdict is not Verdict.ERROR:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"{lost} frames were lost on our side of the wire"
         if target.wire.counters().get("unfinished"):
             result.verdict, result.reason = Verdict.INCONCLUSIVE, UNFINISHED

@@ -74,7 +74,10 @@ def _wanted(result: Result, target: Target) -> int:
 
 
 def _outcome(result: Result) -> tuple[object, ...]:
-    """What two attempts have in common that came to the same: a stack's last words have addresses, which differ."""
+    """What two attempts have in common that came to the same.
+
+    A stack's last words have addresses in them, which differ, as does the step that hears of its death.
+    """
     if result.finding is None or result.verdict not in _FOUND:
         return (result.verdict,)
-    return result.finding.step, result.finding.message.partition("; its last words")[0]
+    return None if result.died else result.finding.step, result.finding.message.partition("; its last words")[0]

@@ -212,7 +212,7 @@ class Judge:
             first = first or breach
             crossed = self._crossed(state, sent, view, arrival)
             if crossed and (_fits(Reply.SILENCE, observed) or _fits(Reply.ACK, observed)):
-                nexts += self._after(state, State.ESTABLISHED)
+                nexts += [*self._after(state, State.ESTABLISHED), state]
                 continue
             if left_open(state, sent, arrival, outcomes[0]) and _ignored_or_acknowledged(observed):
                 nexts.append(state)

@@ -41,6 +41,8 @@ TESTERS: Mapping[Link, tuple[str, str]] = {
     "delayed-ack": ("198.19.0.0/20", "2001:db8:0:1::/116"),
 }
 """The phantom hosts' prefixes. A stack that is made to acknowledge at once does so towards the first ones only."""
+_NOBODYS = ("255.255.255.255/32", "224.0.0.1/32", "ff02::1/128")
+"""Where an agent may try to connect, too: the network is the tester's own, and the stack should refuse."""
 CLOSED_PORT = 1
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 START = 180.0
@@ -86,7 +88,9 @@ class ProgramStack:
             )
             self.barrier: Barrier = barrier
             paths = [(addresses[4], _target(version)) for version, addresses in reserved.items()]
-            self.calibration = calibrate(self._wire, barrier, paths, closed_port=CLOSED_PORT, trials=100, patience=0.5)
+            measured = calibrate(self._wire, barrier, paths, closed_port=CLOSED_PORT, trials=100, patience=0.5)
+            sound = measured.barrier_sound and not self._said.get("resets_overtake")
+            self.calibration = replace(measured, barrier_sound=sound, lossy=False)  # a queue within the machine
             if self.calibration.reply_median == float("inf"):
                 raise TargetError(f"target {name}: no answer to a SYN to port {CLOSED_PORT} of {TARGET[first]}")
         except BaseException:
@@ -113,7 +117,7 @@ class ProgramStack:
                     "addresses": [f"{TARGET[version]}/{PREFIX_LENGTH[version]}" for version in _VERSIONS],
                     "gateways": [ROUTER[4], ROUTER[6]],
                     "router_mac": ROUTER_MAC,
-                    "testers": [prefix for prefixes in TESTERS.values() for prefix in prefixes],
+                    "testers": [*(prefix for prefixes in TESTERS.values() for prefix in prefixes), *_NOBODYS],
                     "seed": 1,
                 },
                 patience=START,

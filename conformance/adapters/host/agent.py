@@ -265,7 +265,8 @@ class Session:
         self.say({"hello": {
             "protocol": PROTOCOL, "stack": os.environ.get("CONFORMANCE_STACK", platform.system()),
             "version": os.environ.get("CONFORMANCE_VERSION", platform.release()),
-            "clock": "real", "frames": "device", "ip": sorted(set(versions)), "verbs": list(VERBS),
+            "clock": "real", "frames": "device", "ip": sorted(set(versions)),
+            "verbs": [verb for verb in VERBS if verb != "atmark" or has_mark()],
             "options": [kind for kind, on in kinds.items() if on != "0"],
             "msl": 30.0, "challenge_interval": limit + 0.05 if limit else 0.0, "quick_ack": False,
             "settings": {name: word for name, word in settings.items() if word},
@@ -336,7 +337,7 @@ class Session:
         held = self.held(message)
         address = ipaddress.ip_address(held.remote[0])
         if not any(address in network for network in self.testers):
-            raise Refused("EACCES")
+            raise Refused("EOPNOTSUPP")  # no word of the stack's
         if held.inner.getsockname()[1] == 0:
             held.inner.bind(held.local)
         mine = held.inner.fileno(), select.POLLOUT
@@ -494,6 +495,16 @@ def can_bind(address: str) -> bool:
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as trial:
             trial.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+def has_mark() -> bool:
+    """The kernel tells where the urgent mark is: gVisor's does not."""
+    try:
+        with socket.socket() as trial:
+            fcntl.ioctl(trial, SIOCATMARK, bytes(4))
     except OSError:
         return False
     return True
