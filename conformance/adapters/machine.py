@@ -45,6 +45,11 @@ def need_tun() -> None:
         raise MissingError(f"no {_TUN} that this user may open: the stack makes a device of its own")
 
 
+def sysctls_word(sysctls: Mapping[str, str]) -> str:
+    """Sysctls, by their full names, as a word for a kernel: its first process (uml/init.sh) sets them."""
+    return "SYSCTLS=" + ",".join(f"{name.replace('.', '/')}={value}" for name, value in sysctls.items())
+
+
 def run(command: list[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """Run a tool; what it prints. Raises RuntimeError with its last words when it fails."""
     done = subprocess.run(

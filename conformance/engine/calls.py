@@ -20,12 +20,13 @@ from conformance.tcp.expression import Range, Seconds
 FOREVER = 8 * 3600.0
 """Seconds: longer than any case."""
 _LACKING = {
+    "connect": ("EOPNOTSUPP",),
     "setsockopt": ("ENOPROTOOPT",),
     "getsockopt": ("ENOPROTOOPT",),
     "send": ("EOPNOTSUPP",),
     "recv": ("EOPNOTSUPP",),
 }
-"""Errors that say that a stack has no such option, or no urgent data."""
+"""Errors that say that a stack has no such option, or no urgent data, or that its agent may not connect there."""
 _RETURNS_NOTHING = frozenset({"listen", "connect", "shutdown", "close", "abort", "exit", "setsockopt"})
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,16 +13,17 @@ from conformance.cases.model import Connection, Step, Variation
 from conformance.engine.clock import Clock
 from conformance.engine.ending import Inconclusive, StepFailed
 from conformance.engine.expectation import seen_text
-from conformance.engine.lateness import Lateness
+from conformance.engine.lateness import Lateness, by_timer, timeless
+from conformance.engine.parting import reset
 from conformance.engine.result import Difference, Event, Finding, NamedState
 from conformance.engine.scope import Conn, HarnessError, Scope
 from conformance.targets.base import AgentSocket, Endpoints, Target
-from conformance.tcp.invariants import SOFT, Violation, violation_of_icmp
+from conformance.tcp.invariants import BY_PATH, SOFT, Violation, violation_of_icmp
 from conformance.tcp.recognise import is_window_update, own_accord
-from conformance.tcp.segment import RST, SYN, IcmpMessage, Segment
+from conformance.tcp.segment import SYN, IcmpMessage, Segment
 from conformance.tcp.sequence import before
 from conformance.tcp.tcb import TCB
-from conformance.wire.base import Inbox
+from conformance.wire.base import Calibration, Inbox
 from conformance.wire.codec import Encoder, decode
 
 SETTLE = 0.5
@@ -31,7 +31,9 @@ SETTLE = 0.5
 MOST_SEEN, MOST_OCTETS = 50_000, 100_000_000
 """Frames of the target that one case looks at, and octets: far more than any case asks for."""
 UNPROVEN = 0.2
-"""Seconds to wait for silence where the barrier is not sound."""
+"""Seconds to wait for silence where the barrier is not sound, at least."""
+_ANSWERS = 5
+"""How many times longer than nearly all answers take silence must last there."""
 
 
 @dataclass(slots=True)
@@ -41,6 +43,12 @@ class Pace:
     slack: float = 0.01
     challenge_interval: float = 0.0
     with_text: bool = False
+
+
+def _slack(measured: Calibration) -> float:
+    """Seconds by which an answer may be late on this path; where nothing is lost it is machines that make it late."""
+    wide = 20 * measured.reply_p99
+    return max(0.005, wide if measured.lossy else min(wide, 0.05 + 4 * measured.reply_p99))
 
 
 class Run:
@@ -68,6 +76,10 @@ class Run:
         """Something was sent or called since silence was last proven."""
         self.flying = False
         """Something was sent since then, and may not have arrived yet."""
+        self.unproven = False
+        """Silence was waited for, for want of a proof."""
+        self.timers_ran = False
+        """That was while repeats or probes of the target were due."""
         self.base = clock.now()
         """ns: the latest send or call."""
         self.started = self.began = self.base
@@ -88,7 +100,7 @@ class Run:
         self.scope = Scope({}, {}, self.base)
         calibration = target.calibration
         able = target.capabilities
-        self.pace = Pace(max(0.005, 20 * calibration.reply_p99), able.challenge_interval, able.throttles_text)
+        self.pace = Pace(_slack(calibration), able.challenge_interval, able.throttles_text)
         self.delayed = variation.case.needs.link == "delayed-ack" or not target.capabilities.quick_ack
         self.pair = target.open_pair(variation.version, variation.case.needs.link)  # type: ignore[arg-type]
         if service is not None:
@@ -250,7 +262,7 @@ class Run:
         """Take the next segment out of the queue and adopt its numbers. Raises StepFailed on a broken invariant."""
         segment = conn.queue.popleft()
         tcb = conn.tcb
-        broken = conn.watch.violation(segment, tcb, conn.highest)
+        broken = self._violation(conn, segment)
         if broken is not None:
             failure = self._breach(broken, step, seen_text(segment, conn))
             if broken.name not in SOFT:
@@ -275,8 +287,15 @@ class Run:
 
     def breaks(self, conn: Conn, segment: Segment) -> bool:
         """True for a segment that breaks an invariant which guards more than a SHOULD: nothing admits it."""
-        broken = conn.watch.violation(segment, conn.tcb, conn.highest)
+        broken = self._violation(conn, segment)
         return broken is not None and broken.name not in SOFT
+
+    def _violation(self, conn: Conn, segment: Segment) -> Violation | None:
+        """The invariant that a segment breaks. Raises Inconclusive where the path may have broken it."""
+        broken = conn.watch.violation(segment, conn.tcb, conn.highest)
+        if broken is not None and broken.name in BY_PATH and not self.target.calibration.barrier_sound:
+            raise Inconclusive(f"on a path that loses or delays this may be due: {broken.message} ({broken.name})")
+        return broken
 
     def _breach(self, broken: Violation, step: Step, seen: str) -> StepFailed:
         message = f"nothing that a target sends may be like this: {broken.message} (invariant {broken.name})"
@@ -288,8 +307,11 @@ class Run:
 
     async def prove(self) -> None:
         """Prove that what the target was going to send at once has arrived. Raises Inconclusive."""
-        if not self.target.calibration.barrier_sound:
-            await self.sleep(UNPROVEN)
+        calibration = self.target.calibration
+        if not calibration.barrier_sound:
+            self.unproven = True
+            self.timers_ran = self.timers_ran or any(conn.tcb.timer_runs for conn in self.scope.conns.values())
+            await self.sleep(max(UNPROVEN, _ANSWERS * calibration.reply_p99))
         elif not self.target.barrier.prove_now():
             for _ in range(3):
                 if await self.target.barrier.prove(0.5):
@@ -310,20 +332,27 @@ class Run:
         seen: str = "",
         differences: tuple[Difference, ...] = (),
         by: tuple[Conn, Segment] | None = None,
+        timed: bool = True,
     ) -> StepFailed:
-        """The exception for a step that did not hold; `by` a segment, whose breach of an invariant is told, too."""
+        """The exception for a step that did not hold; `by` a segment, whose breach of an invariant is told, too.
+
+        Raises Inconclusive where the path may have broken the invariant.
+        """
         requirements = step.requirements or self.variation.case.requirements
+        breach = False
         if by is not None:
             conn, segment = by
             seen = seen_text(segment, conn)
-            broken = conn.watch.violation(segment, conn.tcb, conn.highest)
+            broken = self._violation(conn, segment)
             if broken is not None:
+                breach = broken.name not in SOFT
                 message += f"; {broken.message} (invariant {broken.name})"
                 if broken.requirement not in requirements:
                     requirements = (*requirements, broken.requirement)
-        return StepFailed(
-            Finding(step.place, len(self.steps) - 1, message, requirements, step.text, expected, seen, differences)
-        )
+            timed = self.delayed or not timeless(step) or by_timer(segment, conn.tcb)
+        index = len(self.steps) - 1
+        finding = Finding(step.place, index, message, requirements, step.text, expected, seen, differences)
+        return StepFailed(finding, breach=breach, timed=timed)
 
     def admit_leftovers(self, step: Step) -> None:
         """Everything that arrived and that no step took must be what a stack may send of its own accord."""
@@ -341,7 +370,13 @@ class Run:
         if (why is None and not self._for_sibling(conn, segment)) or self.breaks(conn, segment):
             raise self.admit_failure(step, conn, segment)
         self.take(conn, step)
+        self.admitted(conn, why)
+
+    def admitted(self, conn: Conn, why: str | None) -> None:
+        """The segment taken last came of the stack's own accord."""
         self.note(f"admitted: {why}", conn.name)
+        if conn.last_seen is not None and conn.last_seen.length:
+            self.lateness.repeat(conn.last_seen.time, conn.last_gap)
 
     def admit_failure(self, step: Step, conn: Conn, segment: Segment) -> StepFailed:
         """The exception for a segment that no step expects."""
@@ -376,18 +411,6 @@ class Run:
             while conn.queue and not conn.declared.unwatched and is_window_update(conn.queue[0], conn.tcb):
                 self.admit(conn, step)
 
-    # -- the end --------------------------------------------------------------------------------------------
-
-    def address_texts(self) -> dict[str, tuple[str, int, str, int]]:
-        """The endpoints of every connection as text."""
-        found = {}
-        for conn in self.scope.conns.values():
-            pair = conn.pair
-            family = socket.AF_INET if pair.version == 4 else socket.AF_INET6
-            tester, target = socket.inet_ntop(family, pair.tester), socket.inet_ntop(family, pair.target)
-            found[conn.name] = (tester, pair.tester_port, target, pair.target_port)
-        return found
-
     def close(self) -> None:
         """Leave nothing behind: sockets gone, the pair reset and given back."""
         for pending, _, _ in self.pending.values():
@@ -395,24 +418,13 @@ class Run:
         for task in self.background:
             task.cancel()
         if self.target.time is None:  # else the next case begins with a fresh stack
-            self._reset()
+            gone = self.states[-1].connection if self.states and self.states[-1].state == "CLOSED" else None
+            over = self.scope.conns[gone].socket if gone is not None else None
+            for sock in self.sockets:
+                sock.dispose(gone=sock is over)
+            reset(self.wire, self.scope, gone)
         self.wire.detach(self.pair.tester)
         self.inbox.wake = None  # a cycle less for the collector
         for pair in self.pairs:
             self.target.release(pair)
         self.target.release(self.pair)
-
-    def _reset(self) -> None:
-        gone = self.states[-1].connection if self.states and self.states[-1].state == "CLOSED" else None
-        over = self.scope.conns[gone].socket if gone is not None else None
-        for sock in self.sockets:
-            sock.dispose(gone=sock is over)
-        for conn in self.scope.conns.values():
-            tcb = conn.tcb
-            if tcb.iss is not None and not tcb.reset and conn.name != gone:
-                segment = Segment(RST, tcb.rcv_nxt, 0, 0)
-                segment.sport, segment.dport = conn.pair.tester_port, conn.pair.target_port
-                try:
-                    self.wire.send(conn.encoder.encode(segment))
-                except OSError:
-                    break

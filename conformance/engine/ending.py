@@ -8,11 +8,13 @@ from conformance.engine.result import Finding
 class StepFailed(Exception):
     """A step did not hold; whether that is FAIL, DEVIATION or INCONCLUSIVE is decided outside."""
 
-    def __init__(self, finding: Finding, *, breach: bool = False) -> None:
+    def __init__(self, finding: Finding, *, breach: bool = False, timed: bool = True) -> None:
         super().__init__(finding.message)
         self.finding = finding
         self.breach = breach
         """An invariant was broken: that fails the case even in its preamble."""
+        self.timed = timed
+        """It may have to do with time: a little lateness of ours may be the reason."""
 
 
 class Inconclusive(Exception):

@@ -10,6 +10,7 @@ from conformance.engine.context import SETTLE, Run
 from conformance.engine.craft import payload_octets, segment_of
 from conformance.engine.ending import Inconclusive
 from conformance.engine.expectation import differences, expected_text
+from conformance.engine.lateness import timeless
 from conformance.engine.result import Difference
 from conformance.engine.scope import Conn, HarnessError, Named
 from conformance.tcp.expression import Range
@@ -108,7 +109,9 @@ async def _segments(run: Run, step: Expect, conn: Conn) -> None:
             if not conn.queue and not await _more(run, step, conn, deadline):
                 return
         elif not await run.arrival(conn, deadline):
-            raise run.fail(step, "nothing came", expected=expected_text(step, conn), seen="nothing")
+            immediate = type(step.line) is SegmentLine and timeless(step)
+            timed = not (immediate and await _missing(run, conn))
+            raise run.fail(step, "nothing came", expected=expected_text(step, conn), seen="nothing", timed=timed)
         segment = conn.queue[0]
         found = differences(step, segment, run.scope, conn)
         if not found:
@@ -123,11 +126,21 @@ async def _segments(run: Run, step: Expect, conn: Conn) -> None:
         why = own_accord(segment, conn.tcb)
         if why is not None and not run.breaks(conn, segment):
             run.take(conn, step)
-            run.note(f"admitted: {why}", conn.name)
+            run.admitted(conn, why)
             continue
         if count >= least:
             return
         raise mismatch(run, step, conn, segment, found)
+
+
+async def _missing(run: Run, conn: Conn) -> bool:
+    """Whether an answer that has not come is proven not to come. Raises Inconclusive when it comes now."""
+    if not run.target.calibration.barrier_sound or not await run.target.barrier.prove(SETTLE):
+        return False
+    run.pump()
+    if conn.queue:
+        raise Inconclusive("an answer came later than any is waited for")
+    return True
 
 
 async def _more(run: Run, step: Expect, conn: Conn, deadline: int) -> bool:
@@ -218,12 +231,12 @@ async def nothing(run: Run, step: Expect, conn: Conn) -> None:
     while conn.queue or (deadline and await run.arrival(conn, deadline)):
         segment = conn.queue[0]
         why = own_accord(segment, conn.tcb) if step.line.new else None
-        if why is None and segment.seq in conn.tcb.copies and not run.target.calibration.barrier_sound:
+        if why is None and segment.seq in conn.tcb.copies and run.target.calibration.lossy:
             raise Inconclusive("a repeat came where nothing may come: on a path that loses or delays, it may be due")
         if why is None:
             raise run.fail(step, "a segment came where nothing may come", expected="nothing", by=(conn, segment))
         run.take(conn, step)
-        run.note(f"admitted: {why}", conn.name)
+        run.admitted(conn, why)
     run.acted = False
 
 
@@ -243,8 +256,10 @@ async def _stream(run: Run, step: Expect, conn: Conn, line: Stream) -> None:
         if not found and segment.flags & FIN and not line.fin:
             found = (Difference("flags", "no FIN", "FIN"),)
         if found:
-            if own_accord(segment, conn.tcb) is not None:
+            why = own_accord(segment, conn.tcb)
+            if why is not None:
                 run.take(conn, step)
+                run.admitted(conn, why)
                 continue
             raise mismatch(run, step, conn, segment, found)
         accept(run, step, conn)

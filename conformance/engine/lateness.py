@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from conformance.cases.model import Expect, Step
 from conformance.engine.clock import Clock
+from conformance.tcp.recognise import DUE, is_keep_alive, is_window_probe
+from conformance.tcp.segment import Segment
+from conformance.tcp.tcb import TCB
 
 SHARE = 0.02
 """How late, as a share of a wait, a timer may fire without harm: a hundredth of a second matters after a tenth of one,
@@ -11,6 +15,11 @@ FADES = 200
 """Seconds after which a second of lateness does no more harm, a tenth of them for a tenth of it: by then the target's
 timers, which may have taken it for a round trip, have seen others."""
 
+LATE = 0.03
+"""Seconds of lateness of our own process from which on a failed step that may have to do with time says nothing about
+the target."""
+TIMER = DUE / 1e9
+"""The same for any other: from then on a timer of the target may have run out that otherwise would not have."""
 ORDINARY = 0.001
 """Seconds between two steps that are no lateness: what a step costs."""
 
@@ -22,6 +31,10 @@ class Lateness:
         self._clock = clock
         self._most, self._at = 0.0, clock.now()
         self._marked, self._marked_waited = self._at, 0
+        self._lost: list[tuple[int, int]] = []
+        """From when until when our process was kept from running."""
+        self.repeated = 0.0
+        """The most seconds so lost before a repeat that came of the stack's own accord, and only for that."""
 
     @property
     def seconds(self) -> float:
@@ -36,6 +49,8 @@ class Lateness:
     def timer(self, begin: int, deadline: int, fired: int) -> None:
         """A wait that began at `begin` should have ended at `deadline`, and did at `fired`."""
         self.add((fired - deadline) / 1e9 - SHARE * (deadline - begin) / 1e9)
+        if fired - deadline > ORDINARY * 1e9:
+            self._lost.append((deadline, fired))
 
     def step(self, waited: int) -> None:
         """A step begins or has failed: time since the one before that was not `waited` for (ns in all) was lost."""
@@ -44,3 +59,28 @@ class Lateness:
         self._marked, self._marked_waited = now, waited
         if held > ORDINARY:
             self.add(held)
+            self._lost.append((now - round(held * 1e9), now))
+
+    def repeat(self, at: int, gap: float) -> None:
+        """A repeat came at `at`, `gap` seconds after the copy before, and no step expected it."""
+        begin = at - round(gap * 1e9)
+        lost = sum(max(0, min(end, at) - max(start, begin)) for start, end in self._lost)
+        if at - begin >= DUE > at - begin - lost:
+            self.repeated = max(self.repeated, lost / 1e9)
+
+    def too_much(self, *, timed: bool) -> bool:
+        """Whether a step that failed now says nothing about the target; `timed` as of StepFailed."""
+        return bool(self.repeated) or self.seconds > (LATE if timed else TIMER)
+
+
+def timeless(step: Step) -> bool:
+    """An expectation that says nothing of time."""
+    return isinstance(step, Expect) and step.within is None and step.gap is None and step.since is None
+
+
+def by_timer(segment: Segment, tcb: TCB) -> bool:
+    """A timer of the target may have sent it: nothing was acknowledged, or sent for the first time, just before."""
+    if is_window_probe(segment, tcb) or is_keep_alive(segment, tcb):
+        return True
+    first = tcb.copies.get(tcb.snd_una)
+    return bool(segment.length) and segment.time - max(tcb.una_time, first.time if first else 0) >= DUE

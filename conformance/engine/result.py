@@ -110,6 +110,8 @@ class Result:
     """Seconds, waiting for other cases not counted."""
     waited: float = 0.0
     """Seconds of it spent waiting for the target or for time to pass."""
+    unproven: bool = False
+    """Silence was waited for, for want of a proof: an answer may have been lost."""
     attempts: int = 1
     settings: dict[str, str] = field(default_factory=dict)
     """Target settings that this variation asked for."""
@@ -121,3 +123,5 @@ class Result:
     """The state in which the case's own steps begin."""
     died: bool = False
     """The stack died while it ran."""
+    late: bool = False
+    """Undecided, and our own process was late: it may be decided where less runs beside it."""

@@ -13,6 +13,7 @@ from conformance.engine.acting import begin
 from conformance.engine.clock import Clock
 from conformance.engine.context import MOST_SEEN, Run
 from conformance.engine.ending import Inconclusive, StepFailed, Stopped, Unsupported
+from conformance.engine.parting import address_texts
 from conformance.engine.result import Finding, Result, Verdict
 from conformance.engine.scope import HarnessError
 from conformance.targets.base import AdapterError, StackDied, Target
@@ -24,8 +25,6 @@ UNFINISHED = (
     "the target's frames come without checksums, as on a virtual link: "
     "on the host, ethtool -K DEVICE tx off tso off gso off"
 )
-LATE = 0.03
-"""Seconds of lateness of our own process from which on a failed step says nothing about the target."""
 
 
 def unmet_need(variation: Variation, target: Target) -> str | None:
@@ -146,9 +145,14 @@ async def run_variation(
         if flood > MOST_SEEN and not target.clean_path:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"the target floods: {flood} frames came during this case: {result.reason}"
-        elif died is None and run.lateness.seconds > LATE and result.verdict is not Verdict.INCONCLUSIVE:
+        elif died is None and run.timers_ran and not failure.breach and result.verdict is not Verdict.INCONCLUSIVE:
             result.verdict = Verdict.INCONCLUSIVE
-            result.reason = f"our own process was {run.lateness.seconds:.2f} s late: {result.reason}"
+            result.reason = f"the target's timers may have run while silence was waited for: {result.reason}"
+        elif died is None and run.lateness.too_much(timed=failure.timed):
+            result.late = True
+            if result.verdict is not Verdict.INCONCLUSIVE:
+                result.verdict = Verdict.INCONCLUSIVE
+                result.reason = f"our own process was {run.lateness.seconds:.2f} s late: {result.reason}"
     except StackDied as death:
         result.died = True
         step = run.steps[-1] if run.steps else steps[0]
@@ -157,6 +161,7 @@ async def run_variation(
         result.verdict, result.reason = Verdict.INCONCLUSIVE, f"not done within its deadline of {deadline:g} s"
     except Inconclusive as error:
         result.verdict, result.reason = Verdict.INCONCLUSIVE, str(error)
+        result.late = run.lateness.too_much(timed=True)
     except Unsupported as error:
         result.verdict, result.reason = Verdict.UNSUPPORTED, str(error)
     except Exception as error:
@@ -164,9 +169,12 @@ async def run_variation(
     finally:
         if run.breach is not None and result.verdict is Verdict.PASS:
             _judge(result, run.breach, catalogue, preamble=False)
+        if run.lateness.repeated and result.verdict is Verdict.PASS:
+            result.verdict, result.late = Verdict.INCONCLUSIVE, True
+            result.reason = f"our own process lost {run.lateness.repeated:.2f} s, and so a repeat came: {result.reason}"
         _DROPPED[target.wire] = target.wire.counters().get("dropped", 0)
         lost = _DROPPED[target.wire] - dropped
-        if lost and result.verdict is not Verdict.ERROR:
+        if lost and not result.died and result.verdict is not Verdict.ERROR:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"{lost} frames were lost on our side of the wire"
         if target.wire.counters().get("unfinished"):
             result.verdict, result.reason = Verdict.INCONCLUSIVE, UNFINISHED
@@ -220,5 +228,6 @@ def _record(result: Result, run: Run) -> None:
     result.places = tuple([step.place for step in run.steps])
     result.duration = (run.clock.now() - result.started) / 1e9
     result.waited = run.waited / 1e9
-    result.pairs = run.address_texts()
+    result.unproven = run.unproven
+    result.pairs = address_texts(run.scope)
     result.isns = {name: (conn.tcb.iss, conn.tcb.irs) for name, conn in run.scope.conns.items()}

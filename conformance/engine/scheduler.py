@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import gc
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
@@ -21,6 +21,7 @@ from conformance.engine.clock import Clock, RealClock, VirtualClock, VirtualLoop
 from conformance.engine.estimate import waits
 from conformance.engine.result import Result, Verdict
 from conformance.engine.run import run_variation
+from conformance.engine.tally import Tally
 from conformance.targets.base import Target, TargetError
 from conformance.wire.codec import prepare
 
@@ -31,14 +32,8 @@ BURST = 8
 HAND_OVER = 0.02
 """Seconds between two deliveries of results."""
 _COLLECT = (100_000, 20, 1000)
-RETRY_AFTER = 0.5
-"""Seconds before the second attempt; each later one waits three times as long."""
-ATTEMPTS = 5
-"""How often a variation is run before INCONCLUSIVE is its verdict."""
-CONFIRMATIONS = 3
-"""How often the same must be found on a path that may lose, double or reorder frames, before it counts."""
-
-_FOUND = (Verdict.FAIL, Verdict.DEVIATION)
+LONG = 5.0
+"""Seconds of an attempt from which on those that are to confirm it are made side by side."""
 
 Settings = Mapping[str, str]
 Opener = Callable[[Settings], Target]
@@ -77,6 +72,9 @@ class Engine:
         self._width = AT_ONCE
         """How many slots there are."""
         self._alone = asyncio.Lock()
+        self._feeding = 0
+        self._fed = asyncio.Event()
+        """Everything that was submitted has been started."""
         self._opening: dict[tuple[tuple[str, str], ...], asyncio.Lock] = {}
 
     def start(self) -> None:
@@ -174,6 +172,8 @@ class Engine:
         """Start one after the other, so that those that wait are woken in time between two starts."""
         assert self._slots is not None
         waiting = deque(ordered)
+        self._feeding += 1
+        self._fed.clear()
         try:
             while waiting:
                 await self._slots.acquire()
@@ -184,6 +184,9 @@ class Engine:
         finally:
             for variation in waiting:
                 futures[variation.id].cancel()
+            self._feeding -= 1
+            if not self._feeding:
+                self._fed.set()
 
     async def _one(self, variation: Variation, future: Future[Result]) -> None:
         assert self._slots is not None
@@ -220,33 +223,35 @@ class Engine:
                 future.set_result(result)
 
     async def _decide(self, variation: Variation) -> Result:
-        found: Counter[tuple[object, ...]] = Counter()
-        attempt = 0
+        result = await self._attempts(variation)
+        if result.verdict is Verdict.INCONCLUSIVE and result.late and self._width > 1:
+            # Those that ran beside it kept us from it: again once they are done.
+            before = result.attempts
+            result = await self._when_alone(lambda: self._attempts(variation, alone=True), after=self._fed)
+            result.attempts += before
+        return result
+
+    async def _attempts(self, variation: Variation, *, alone: bool = False) -> Result:
+        """The result of as many attempts as it takes."""
+        tally = Tally(alone=alone)
+        beside: list[Result] = []
         while True:
             target = await self._target_for(variation.case.needs.settings)
             if isinstance(target, TargetError):
                 return self._lacking(variation, target)
-            result = await self._run(variation, target)
-            attempt += 1
-            if result.died and self._width > 1:
+            result = beside.pop() if beside else await self._run(variation, target)
+            if result.died and self._width > 1 and not alone:
                 # The stack was killed by one of those that ran side by side: only alone it is known which.
-                result = await self._run_alone(variation)
-                attempt += 1
-            result.attempts = attempt
-            if not target.clean_path and result.finding is not None and result.verdict in _FOUND:
-                # A stack's last words have addresses in them, which differ.
-                finding = (result.finding.step, result.finding.message.partition("; its last words")[0])
-                found[finding] += 1
-                if found[finding] >= CONFIRMATIONS:
-                    return result
-                if attempt >= ATTEMPTS + CONFIRMATIONS:
-                    result.verdict = Verdict.INCONCLUSIVE
-                    result.reason = f"the path disturbs: {attempt} attempts found different things: {result.reason}"
-                    return result
-            elif result.verdict is not Verdict.INCONCLUSIVE or attempt >= ATTEMPTS:
+                tally.again()
+                result = await self._when_alone(lambda: self._once(variation))
+            if tally.decides(result, target):
                 return result
-            # What was in our way may be gone by then.
-            moment = self.clock.now() + round(RETRY_AFTER * 3 ** (attempt - 1) * 1e9)
+            if beside:
+                continue
+            if tally.missing > 1 and result.duration > LONG and not alone:
+                beside = await self._side_by_side(variation, tally.missing)
+                continue
+            moment = self.clock.now() + round(tally.pause * 1e9)
             await self.clock.until(moment, asyncio.get_running_loop().create_future())
 
     async def _run(self, variation: Variation, target: Target) -> Result:
@@ -254,20 +259,41 @@ class Engine:
             variation, target, self.clock, self.catalogue, check_oracle=self.check_oracle, deadline=self.deadline
         )
 
-    async def _run_alone(self, variation: Variation) -> Result:
-        """Run it when nothing else runs."""
+    async def _once(self, variation: Variation) -> Result:
+        """One attempt, on whatever target there is now."""
+        target = await self._target_for(variation.case.needs.settings)
+        if isinstance(target, TargetError):
+            return self._lacking(variation, target)
+        return await self._run(variation, target)
+
+    async def _side_by_side(self, variation: Variation, count: int) -> list[Result]:
+        """Several attempts at once, each in a slot of its own."""
+        assert self._slots is not None
+        slots = self._slots
+
+        async def one() -> Result:
+            async with slots:
+                return await self._once(variation)
+
+        slots.release()
+        try:
+            return await asyncio.gather(*(one() for _ in range(count)))
+        finally:
+            await slots.acquire()
+
+    async def _when_alone(self, run: Callable[[], Awaitable[Result]], after: asyncio.Event | None = None) -> Result:
+        """Run it when nothing else runs, and not before `after`."""
         assert self._slots is not None
         self._slots.release()
         held = 0
         try:
+            if after is not None:
+                await after.wait()
             async with self._alone:
                 while held < self._width:
                     await self._slots.acquire()
                     held += 1
-                target = await self._target_for(variation.case.needs.settings)
-                if isinstance(target, TargetError):
-                    return self._lacking(variation, target)
-                return await self._run(variation, target)
+                return await run()
         finally:
             for _ in range(held - 1):
                 self._slots.release()

@@ -1,4 +1,4 @@
-"""A model as a picture for people: by Graphviz where it is installed, else laid out here in layers.
+"""A model as a picture for people: by Graphviz where it is installed and the model not too large, else in layers.
 
 Inputs that do and leave nothing are left out; what leaves the state as it is stands inside its box.
 """
@@ -17,7 +17,9 @@ from conformance.learn.naming import NOTHING
 
 _USUAL = re.compile(r" (seq=snd\.nxt|ack=rcv\.nxt|seq=iss|ack=seg\.end|returns ok)(?![^ ;|])")
 PATIENCE = 20.0
-"""Seconds that Graphviz may take."""
+"""Seconds that Graphviz may take where nothing else is said."""
+LARGEST = 1200
+"""Arrows from state to state up to which Graphviz is asked: a thousand take it minutes, more no end."""
 _CHARACTER, _LINE, _PAD = 6.2, 14, 10
 _GAP_X, _GAP_Y = 190, 46
 
@@ -55,13 +57,14 @@ def _label(lines: list[str]) -> str:
     return "".join(line.replace("\\", "\\\\").replace('"', '\\"') + "\\l" for line in lines)
 
 
-def svg(model: Model) -> str:
-    """The picture as SVG."""
+def svg(model: Model, patience: float = PATIENCE) -> str:
+    """The picture as SVG; `patience` is how many seconds Graphviz may take."""
     dot = shutil.which("dot")
-    if dot is not None:
-        with contextlib.suppress(subprocess.TimeoutExpired):  # a hundred states may take it minutes
+    graph = drawing(model)
+    if dot is not None and graph.count(" -> ") <= LARGEST:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             done = subprocess.run(
-                [dot, "-Tsvg"], input=drawing(model), capture_output=True, text=True, check=False, timeout=PATIENCE
+                [dot, "-Tsvg"], input=graph, capture_output=True, text=True, check=False, timeout=patience
             )
             if not done.returncode and "<svg" in done.stdout:
                 return done.stdout[done.stdout.index("<svg") :]

@@ -15,11 +15,14 @@ NOTHING = "nothing"
 _PSH = 8
 
 
-def reply_text(segment: Segment, conn: Conn) -> str:
-    """The segment as an expectation: flags, relative numbers, how much text (one octet, or more), a zero window."""
+def reply_text(segment: Segment, conn: Conn, opening: bool = False) -> str:
+    """The segment as an expectation: flags, relative numbers, how much text (one octet, or more), a zero window.
+
+    `opening`: the application has just connected, so a SYN begins a connection, whatever was before.
+    """
     flags = segment.flags
     words = [flag_names(flags & ~_PSH)]
-    words.append(f"seq={_sequence(segment, conn)}")
+    words.append("seq=iss" if opening and flags & (SYN | ACK) == SYN else f"seq={_sequence(segment, conn)}")
     if flags & ACK:
         words.append(f"ack={_acknowledgement(segment, conn)}")
     if not segment.win and not flags & RST:

@@ -27,20 +27,29 @@ from conformance.learn.session import checked, open_asker
 
 FOLDER = Path("reports") / "models"
 BEGIN, END = "<!-- tables: python -m conformance.learn.page -->", "<!-- end of tables -->"
-_KEPT = {"model.json": ".json", "model.dot": ".dot", "model.svg": ".svg", "findings.txt": ".txt"}
+_KEPT = {"model.json": ".json", "model.dot": ".dot", "findings.txt": ".txt"}
+PATIENCE = 1200.0
+"""Seconds that a picture which is kept may take: by size, not by how busy the machine is, is chosen how it is drawn."""
 _ORDER = ("flags", "server", "client", "client-once", "full")
 
 
 def take(learned: Path, folder: Path) -> None:
-    """Copy what one run wrote. Raises OSError."""
+    """Copy what one run wrote, the picture drawn anew. Raises ModelError, OSError."""
     for name, suffix in _KEPT.items():
         if (learned / name).exists():
             shutil.copyfile(learned / name, folder / f"{learned.name}{suffix}")
+    redraw(learned.name, folder)
+
+
+def redraw(name: str, folder: Path) -> None:
+    """Draw a committed model. Raises ModelError, OSError."""
+    picture = draw.svg(files.read(folder / f"{name}.json"), PATIENCE)
+    (folder / f"{name}.svg").write_text(picture, encoding="utf-8")
 
 
 def again(name: str, folder: Path) -> None:
     """Draw a committed model anew and judge it on its target. Raises as `judge`."""
-    (folder / f"{name}.svg").write_text(draw.svg(files.read(folder / f"{name}.json")), encoding="utf-8")
+    redraw(name, folder)
     judge(name, folder)
 
 

@@ -53,6 +53,8 @@ class Observed:
     """The target's variables before it was sent."""
     fin_sent: bool = False
     """It had sent a FIN before."""
+    opening: bool = False
+    """It is a call that connects."""
     made: bool = True
     """The call could be made: the application had a socket."""
     replies: list[Segment] = field(default_factory=list)
@@ -212,6 +214,7 @@ async def _input(
     step, then = alphabet.inputs[observed.letter], alphabet.then.get(observed.letter, ())
     observed.before, observed.fin_sent = conn.tcb.view(), conn.tcb.fin_seq is not None
     observed.owed_before = run.delayed and conn.tcb.owed
+    observed.opening = isinstance(step, Call) and step.verb == "connect"
     call: Any = None
     if isinstance(step, Send):
         await _rest(run, conn)
@@ -272,6 +275,7 @@ def _call(run: Run, conn: Conn, step: Call) -> Any:
         return Outcome(error="EISCONN")
     run.begin_run(step)
     run.steps.append(step)
+    conn.watch.quiet_rst = 0
     try:
         return start(run, conn, step)
     except Unsupported as problem:
@@ -313,7 +317,7 @@ def _take_all(run: Run, conn: Conn, observed: Observed) -> None:
             broken = conn.watch.violation(segment, conn.tcb, conn.highest)
             if broken is not None and not observed.broken:
                 observed.broken = f"{broken.requirement}: {broken.message}"
-            observed.parts.append(reply_text(segment, conn))
+            observed.parts.append(reply_text(segment, conn, observed.opening))
             observed.replies.append(segment)
             observed.at.append((conn.tcb.snd_nxt, conn.tcb.rcv_nxt))
         conn.tcb.seen(segment)

@@ -12,7 +12,7 @@ from conformance.catalogue import Catalogue
 from conformance.learn.query import Observed
 from conformance.tcp import states as st
 from conformance.tcp.segment import ACK, FIN, RST, SYN, Segment
-from conformance.tcp.sequence import before
+from conformance.tcp.sequence import add, before
 from conformance.tcp.states import Arrival, Outcome, Reply, State, View
 
 EXPECTED = {
@@ -27,6 +27,8 @@ EXPECTED = {
 
 _EVENTS = {"close": "CLOSE", "shutdown": "CLOSE", "exit": "CLOSE", "abort": "ABORT", "connect": "active OPEN"}
 """The application's calls as the RFC's events."""
+_WITHOUT_ROW = {"connect": "RFC9293-3.10.1-SYNCHRONIZED-OPEN"}
+"""What a call breaks that the table has no row for: an OPEN where there is a connection."""
 _UNSENT_FIN = {State.ESTABLISHED: State.FIN_WAIT_1, State.CLOSE_WAIT: State.LAST_ACK}
 """A stack's own word on its state where the RFC has another: the application closed, and the FIN waits behind text."""
 
@@ -169,10 +171,14 @@ class Judge:
         self._accepted = self._over = False
         self._shut = False
         """The application sends no more."""
+        self._active = False
+        """The application has connected."""
         self._cookie = False
         """The handshake was begun, and the target says LISTEN: a SYN cookie, which an ACK completes."""
         self._queued = False
         """A connection was established that the application has not accepted: the backlog may be full."""
+        self._wrote = False
+        """The application sent something: before the handshake is done it waits, and a FIN behind it."""
 
     def look(self, observed: Observed, verb: str = "") -> Breach | None:
         """Judge one input and what it drew; `verb` is the call that was made, or empty for a segment."""
@@ -204,6 +210,10 @@ class Judge:
             requirement = requirement_of(state, sent, arrival, view, outcomes[0], self._catalogue)
             breach = Breach(requirement, state, EXPECTED[outcomes[0].reply], outcomes[0].to, observed.output)
             first = first or breach
+            crossed = self._crossed(state, sent, view, arrival)
+            if crossed and (_fits(Reply.SILENCE, observed) or _fits(Reply.ACK, observed)):
+                nexts += [*self._after(state, State.ESTABLISHED), state]
+                continue
             if left_open(state, sent, arrival, outcomes[0]) and _ignored_or_acknowledged(observed):
                 nexts.append(state)
                 continue
@@ -212,7 +222,7 @@ class Judge:
                 if not (_fits(outcome.reply, observed) or (loose and _is_reset(observed))):
                     continue
                 if outcome.foretold or self._permitted(requirement, state, outcome):
-                    nexts.append(outcome.to)
+                    nexts += self._after(state, outcome.to)
                 else:
                     known.append((outcome.to, replace(breach, known=True)))
         if nexts:
@@ -221,6 +231,17 @@ class Judge:
             return self._astray(observed, [to for to, _ in known], known[0][1])
         assert first is not None
         return self._astray(observed, [*self.states, first.to], first)
+
+    def _crossed(self, state: State, sent: Segment, view: View, arrival: Arrival) -> bool:
+        """The peer's SYN,ACK in a simultaneous open: Figure 7 has it complete the handshake, Table 6 draw an ACK."""
+        synack = sent.flags & (SYN | ACK | RST) == SYN | ACK and add(sent.seq, 1) == view.rcv_nxt
+        return self._active and state is State.SYN_RECEIVED and synack and arrival.ack == "ok"
+
+    def _after(self, state: State, to: State) -> list[State]:
+        """Where it may be: a CLOSE that waited for the handshake is carried out after it (section 3.10.4)."""
+        if not self._shut or state is not State.SYN_RECEIVED:
+            return [to]
+        return {State.ESTABLISHED: [State.FIN_WAIT_1], State.CLOSE_WAIT: [State.LAST_ACK, State.CLOSING]}.get(to, [to])
 
     def _astray(self, observed: Observed, nexts: list[State], breach: Breach) -> Breach:
         """The reply is a breach; if the state is, too, nothing can be said of what follows."""
@@ -246,12 +267,16 @@ class Judge:
             self._over = State.SYN_RECEIVED in self.states
         if verb == "recv" and done:
             self._unread = False
-        if verb == "accept" and done and _has(observed, RST):
+        self._wrote = self._wrote or (verb == "send" and done)
+        self._active = self._active or verb == "connect"
+        if verb == "accept" and done and _has(observed, RST | FIN):
+            self._over = _has(observed, FIN)
             self._adopt(observed, [State.CLOSED])
             return None  # another connection was accepted than this one, which went with the listener
         event = _EVENTS.get(verb)
         nexts: list[State] = []
         bad: Breach | None = None
+        good: Breach | None = None
         for state in self.states:
             row = next(
                 (row for row in st.OTHER_ROWS if row.kind == "call" and row.on == event and state in row.states), None
@@ -260,35 +285,39 @@ class Judge:
             if verb in ("close", "exit", "abort") and self._unread and _has(observed, RST):
                 nexts.append(State.CLOSED)  # what was not read is lost: SHOULD, RFC 9293 section 3.6.1
                 continue
-            if self._call_fits(observed, action, verb, state):
-                nexts.append(to)
-                continue
             name = (
                 f"RFC9293-{row.source.split(';')[0]}-{state}-{event}"
                 if row is not None
-                else "RFC9293-3.10.2-ESTABLISHED-SEND"
+                else _WITHOUT_ROW.get(verb, "RFC9293-3.10.2-ESTABLISHED-SEND")
             )
             name = name if name in self._catalogue else _nearest(name, self._catalogue)
             words = {"send FIN": "FIN,ACK", "send RST": "RST", "send SYN": "SYN"}.get(action, "nothing")
-            bad = bad or Breach(name, state, words, to, observed.output)
+            breach = Breach(name, state, words, to, observed.output)
+            if not self._call_fits(observed, action, verb, state):
+                bad = bad or breach
+                continue
+            nexts.append(to)
+            if state is State.SYN_RECEIVED and action.startswith("send FIN") and not _has(observed, FIN):
+                nexts.append(state)
+            good = good or (breach if row is not None and done else None)
         if verb in ("close", "abort", "exit") and done:
             self._closed = True
         self._shut = self._shut or (event == "CLOSE" and done)
         if nexts or bad is None:
-            return self._reached(observed, nexts or list(self.states), bad)
+            return self._reached(observed, nexts or list(self.states), good)
         self._adopt(observed, [bad.to])
         return bad
 
-    @staticmethod
-    def _call_fits(observed: Observed, action: str, verb: str, state: State) -> bool:
+    def _call_fits(self, observed: Observed, action: str, verb: str, state: State) -> bool:
         flags = [segment.flags & ~8 for segment in observed.replies]
         if action.startswith("send FIN"):
             waits = observed.before is not None and observed.before.snd_una != observed.before.snd_nxt
+            waits = waits and (self._wrote or state is not State.SYN_RECEIVED)
             return _has(observed, FIN) or (waits and not flags)
         if action.startswith("send RST"):
             return _has(observed, RST)
         if action.startswith("send SYN"):
-            return flags == [SYN]
+            return [flag & (SYN | ACK | FIN | RST) for flag in flags] == [SYN]  # ECN is asked for by others
         if verb == "send":
             return all(
                 (segment.payload or observed.owed_before) and not segment.flags & (SYN | RST)

@@ -11,6 +11,7 @@
       verdict: FAIL                  # or DEVIATION, UNSUPPORTED, INCONCLUSIVE (a state that the stack can't reach)
       reason: One sentence on what the stack does instead, and where that is known from.
       condition: {ip: v6, kernel: "6.12.*", option: ts, profile: sack}   # optional, each part too
+      chance: its ISN is random      # optional: what decides whether it shows; where it does not nothing is missed
       until: 2027-03-31              # optional: from the day after it excuses nothing, and counts as stale
     - verdict: FAIL                  # one cause that shows in many cases: an entry for each of them
       reason: One sentence, as above.
@@ -86,6 +87,8 @@ class Deviation:
     kernel: str | None = None
     option: str | None = None
     profile: str | None = None
+    chance: str | None = None
+    """What decides, run by run, whether it shows."""
     until: date | None = None
     """The last day on which it excuses anything."""
     line: int = 0
@@ -93,6 +96,11 @@ class Deviation:
     """The line of the entry under whose `cases` it stands; 0 where it is an entry by itself."""
     path: Path | None = field(default=None, compare=False)
     """The file in which it stands."""
+
+    @property
+    def demands(self) -> bool:
+        """True where a result that is better contradicts it."""
+        return self.case != ANY and self.chance is None
 
     def expired(self, day: date) -> bool:
         """True when the entry's last day is over."""
@@ -172,7 +180,7 @@ class Baseline:
             return Judgement(Kind.KNOWN, met, reviewed)
         if result.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR):
             return Judgement(Kind.NOT_DECIDED, None, reviewed)
-        entry = next((entry for entry in entries if entry.case != ANY), None)
+        entry = next((entry for entry in entries if entry.demands), None)
         if result.verdict is Verdict.FAIL:
             return Judgement(Kind.UNEXPECTED_FAIL, entry, reviewed)
         if result.verdict is Verdict.UNSUPPORTED:

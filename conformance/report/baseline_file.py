@@ -77,7 +77,7 @@ class _Reader:
         before = len(self.errors)
         several = node.id == "mapping" and any(key.value == "cases" for key, _ in node.value)
         own = ("cases",) if several else ("case", "requirement")
-        allowed = (*own, "verdict", "reason", "condition", "until")
+        allowed = (*own, "verdict", "reason", "condition", "chance", "until")
         fields = self.mapping(node, allowed, (own[0], "verdict", "reason"))
         condition = self.mapping(fields.pop("condition"), _CONDITIONS, ()) if "condition" in fields else {}
         until = self.date(fields.pop("until")) if "until" in fields else None
@@ -104,6 +104,7 @@ class _Reader:
             kernel=texts.get("kernel"),
             option=texts.get("option"),
             profile=texts.get("profile"),
+            chance=texts.get("chance"),
             until=until,
             line=line,
             path=self.path,

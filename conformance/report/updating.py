@@ -18,7 +18,7 @@ from typing import Any
 
 from conformance.catalogue.catalogue import Catalogue
 from conformance.engine.result import Result, Verdict
-from conformance.report.baseline import ANY, Baseline, BaselineError, Deviation, meets, profile_of
+from conformance.report.baseline import Baseline, BaselineError, Deviation, meets, profile_of
 from conformance.report.baseline_file import load
 from conformance.report.reading import Reading, result_of
 
@@ -136,7 +136,7 @@ def _count(
         return  # it was not decided: that contradicts nothing
     if not met:
         for entry in applying:
-            if entry.case != ANY:
+            if entry.demands:
                 seen[entry.path, entry.line].contradicted.append((result.id, profile_of(target)))
         if result.verdict in _LISTED:
             new = _entry(result, reason, until)
@@ -211,6 +211,8 @@ def _written(entry: Deviation) -> str:
     condition = {name: getattr(entry, name) for name in ("ip", "kernel", "option", "profile")}
     if any(condition.values()):
         fields["condition"] = {name: value for name, value in condition.items() if value is not None}
+    if entry.chance is not None:
+        fields["chance"] = entry.chance
     if entry.until is not None:
         fields["until"] = entry.until
     return yaml.safe_dump([fields], sort_keys=False, width=10_000, allow_unicode=True)

@@ -59,9 +59,12 @@ def _adapted(name: str, agent: Program) -> Opener:
         from conformance.targets.adapted import AdaptedStack
         from conformance.targets.program import ProgramStack
 
+        started = agent
         if settings:
-            raise TargetError(_as_it_is(name, settings))
-        return ProgramStack(name, agent) if agent.clock == "real" else AdaptedStack(name, agent)
+            if agent.with_sysctls is None:
+                raise TargetError(_as_it_is(name, settings))
+            started = agent.with_sysctls(to_sysctls(settings))
+        return ProgramStack(name, started) if agent.clock == "real" else AdaptedStack(name, started)
 
     return open_adapted
 

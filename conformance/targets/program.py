@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from conformance.adapters.base import Program
@@ -28,12 +30,19 @@ from conformance.targets.base import (
 from conformance.targets.channel import Channel
 from conformance.targets.declared import capabilities
 from conformance.targets.phantoms import Phantoms
+from conformance.targets.settings import from_sysctls
 from conformance.wire.barrier import ResetBarrier, calibrate
 from conformance.wire.base import Barrier, Frame, Wire
 from conformance.wire.datagram import DatagramWire
 from conformance.wire.neighbours import answer
 
-TESTERS = ("198.18.0.0/16", "2001:db8::/112")
+TESTERS: Mapping[Link, tuple[str, str]] = {
+    "quick-ack": ("198.18.0.0/16", "2001:db8::/112"),
+    "delayed-ack": ("198.19.0.0/20", "2001:db8:0:1::/116"),
+}
+"""The phantom hosts' prefixes. A stack that is made to acknowledge at once does so towards the first ones only."""
+_NOBODYS = ("255.255.255.255/32", "224.0.0.1/32", "ff02::1/128")
+"""Where an agent may try to connect, too: the network is the tester's own, and the stack should refuse."""
 CLOSED_PORT = 1
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 START = 180.0
@@ -55,7 +64,11 @@ class ProgramStack:
         self.name = name
         self._program = program
         self._next = 0
-        self._phantoms = Phantoms([ipaddress.ip_network(text) for text in TESTERS])
+        self._phantoms = {
+            link: Phantoms([ipaddress.ip_network(text) for text in prefixes]) for link, prefixes in TESTERS.items()
+        }
+        self._links: dict[bytes, Link] = {}
+        """Of each tester address that is in use."""
         frames = self._start()
         self._wire = _Watched(
             frames, self, tester_mac=mac(ROUTER_MAC), target_mac=mac(TARGET_MAC), mtu=program.mtu, other=self._neighbour
@@ -63,16 +76,21 @@ class ProgramStack:
         self.wire: Wire = self._wire
         self._channel.beside = frames.fileno(), self._wire.drain
         try:
-            self.capabilities = capabilities(self._said)
+            self.capabilities = able = capabilities(self._said)
+            if program.with_sysctls is not None:
+                self.capabilities = replace(able, settings={**able.settings, **from_sysctls(self._said["sysctls"])})
             versions = sorted(self.capabilities.ip)
-            reserved = {version: [self._phantoms.take(version) for _ in range(5)] for version in versions}
+            quick = self._phantoms["quick-ack"]
+            reserved = {version: [quick.take(version) for _ in range(5)] for version in versions}
             first = versions[0]
             barrier = ResetBarrier(
                 self._wire, sources=reserved[first][:4], target=_target(first), closed_port=CLOSED_PORT
             )
             self.barrier: Barrier = barrier
             paths = [(addresses[4], _target(version)) for version, addresses in reserved.items()]
-            self.calibration = calibrate(self._wire, barrier, paths, closed_port=CLOSED_PORT, trials=100, patience=0.5)
+            measured = calibrate(self._wire, barrier, paths, closed_port=CLOSED_PORT, trials=100, patience=0.5)
+            sound = measured.barrier_sound and not self._said.get("resets_overtake")
+            self.calibration = replace(measured, barrier_sound=sound, lossy=False)  # a queue within the machine
             if self.calibration.reply_median == float("inf"):
                 raise TargetError(f"target {name}: no answer to a SYN to port {CLOSED_PORT} of {TARGET[first]}")
         except BaseException:
@@ -99,7 +117,7 @@ class ProgramStack:
                     "addresses": [f"{TARGET[version]}/{PREFIX_LENGTH[version]}" for version in _VERSIONS],
                     "gateways": [ROUTER[4], ROUTER[6]],
                     "router_mac": ROUTER_MAC,
-                    "testers": list(TESTERS),
+                    "testers": [*(prefix for prefixes in TESTERS.values() for prefix in prefixes), *_NOBODYS],
                     "seed": 1,
                 },
                 patience=START,
@@ -162,7 +180,7 @@ class ProgramStack:
             "name": self.name,
             "kernel": f"{self._said.get('stack')} {self._said.get('version')}",
             "addresses": [TARGET[4], TARGET[6]],
-            "tester_prefixes": list(TESTERS),
+            "tester_prefixes": {link: list(prefixes) for link, prefixes in TESTERS.items()},
             "sysctls": self._said.get("sysctls", {}),
             "agent": {key: value for key, value in self._said.items() if key not in ("protocol", "sysctls")},
         }
@@ -176,12 +194,15 @@ class ProgramStack:
         """A pair with a tester address that no other live case uses. Raises TargetError."""
         if self.died is not None:
             self._restart()
-        return self._phantoms.pair(version, self._phantoms.take(version), _target(version), self._port())
+        phantoms = self._phantoms[link]
+        tester = phantoms.take(version)
+        self._links[tester] = link
+        return phantoms.pair(version, tester, _target(version), self._port())
 
     def sibling_pair(self, pair: Endpoints, *, same_target_port: bool) -> Endpoints:
         """A further pair from the same tester address: another tester port, and perhaps another target port."""
         port = pair.target_port if same_target_port else self._port()
-        return self._phantoms.pair(pair.version, pair.tester, pair.target, port)
+        return self._phantoms[self._links[pair.tester]].pair(pair.version, pair.tester, pair.target, port)
 
     def _port(self) -> int:
         self._next += 1
@@ -189,7 +210,8 @@ class ProgramStack:
 
     def release(self, pair: Endpoints) -> None:
         """Give the pair back. Safe to call twice."""
-        self._phantoms.release(pair)
+        if pair.tester in self._links and self._phantoms[self._links[pair.tester]].release(pair):
+            del self._links[pair.tester]
 
     def socket(self, pair: Endpoints) -> ChannelSocket:
         """A fresh socket of the application for this pair. Raises StackDied, AdapterError."""

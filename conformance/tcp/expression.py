@@ -202,6 +202,15 @@ class Extreme:
 Expr = Number | Seconds | Ratio | Variable | Binary | Extreme
 
 
+def reads_times(expr: Expr) -> bool:
+    """Whether an expression asks when a segment came, or how long after the one before."""
+    if isinstance(expr, Variable):
+        return expr.name in ("time", "gap")
+    if isinstance(expr, Binary):
+        return reads_times(expr.left) or reads_times(expr.right)
+    return isinstance(expr, Extreme) and any(map(reads_times, expr.args))
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """`low..high`, both ends included; an end that is left out is open."""

@@ -70,6 +70,20 @@ INVARIANTS = {
 SOFT = frozenset({"own-window", "timestamps-echo-zero"})
 """Those that guard a SHOULD: the case goes on, and what it finds besides counts more."""
 
+BY_PATH = frozenset(
+    {
+        "timestamps-forward",
+        "ack-back",
+        "number-gap",
+        "own-window",
+        "early-repeat",
+        "rst-to-rst",
+        "ecn-repeat",
+        "ecn-probe",
+    }
+)
+"""Those that a right target's segments break, too, when the path loses, doubles, delays or reorders them."""
+
 _HEADERS = {4: 40, 6: 60}
 """Octets of the least IP and TCP headers: what a link's MTU leaves is the largest MSS (RFC 9293 section 3.7.1)."""
 _EARLY = 100_000_000
@@ -347,4 +361,4 @@ class Watch:
             self.tsval = stamps[0]
 
 
-__all__ = ["INVARIANTS", "SOFT", "Violation", "Watch"]
+__all__ = ["BY_PATH", "INVARIANTS", "SOFT", "Violation", "Watch"]

@@ -135,6 +135,14 @@ class TCB:
         """The most text that the target is willing to take in a segment: its MSS option, or the default (MUST-15)."""
         return self.mss_target - (12 if self.ts_on else 0)
 
+    @property
+    def timer_runs(self) -> bool:
+        """The target may have to repeat text, or to probe: some is not acknowledged, or it has no window."""
+        if not self.synchronized or self.reset:
+            return False
+        text = before(self.snd_una, self.snd_nxt) and (self.fin_seq is None or before(self.snd_una, self.fin_seq))
+        return text or not self.snd_wnd
+
     def view(self) -> View:
         """The variables that the event table's checks read."""
         return View(self.snd_una, self.snd_nxt, self.rcv_nxt, self.rcv_wnd, self.iss or 0, max(self.max_wnd, 1))

@@ -18,6 +18,7 @@ import random
 import socket
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from time import monotonic
 
 from conformance.wire.base import Calibration, Inbox, Wire
@@ -26,6 +27,10 @@ WIDTHS = (1, 4)
 """Segments of one barrier. Where receive steering spreads connections over CPUs one may overtake; four rarely can."""
 FIRST_PORT = 40_001
 """The barriers' source ports are this and the next; their addresses belong to no case, so nothing clashes."""
+
+_CALM, _UNEVEN, _MORE = 0.01, 4, 4
+"""Seconds up to which the 99th percentile of replies is no matter, the ratio to the median up to which it is the path's
+own, and how often it is measured again beyond both."""
 
 _NUMBER = struct.Struct("!I")
 _SYN = 0x02
@@ -200,10 +205,35 @@ def calibrate(
     is a SYN from there to `closed_port`, then a barrier: the RST,ACK must have been read, and first, once the barrier
     is answered. Where no port is closed it is a SYN,ACK, and what it opened is reset. 200 trials for each path take
     about 15 ms. A width at which one trial fails is given up; when none is left the result says that the barrier is
-    not sound, and silence has to be waited for.
+    not sound, and silence has to be waited for. Where few replies were much slower than most the machine was busy
+    with something else: what the path takes is measured again, and the calmest time counts.
 
     `patience`: seconds that a barrier may take.
     """
+    found = _calibrated(wire, barrier, paths, closed_port, trials, patience)
+    for _ in range(_MORE):
+        if not max(_CALM, _UNEVEN * found.reply_median) < found.reply_p99 < float("inf"):
+            break
+        again = _calibrated(wire, barrier, paths, closed_port, trials, patience)
+        found = replace(
+            min(found, again, key=lambda one: one.reply_p99),
+            barrier_sound=found.barrier_sound and again.barrier_sound,
+            barrier_width=max(found.barrier_width, again.barrier_width),
+            lossy=found.lossy or again.lossy,
+        )
+    barrier.width = found.barrier_width
+    return found
+
+
+def _calibrated(
+    wire: Wire,
+    barrier: ResetBarrier,
+    paths: Sequence[tuple[bytes, bytes]],
+    closed_port: int,
+    trials: int,
+    patience: float,
+) -> Calibration:
+    """One measurement of all paths."""
     for width in WIDTHS:
         barrier.width = width
         sound, times = True, []
@@ -221,13 +251,14 @@ def calibrate(
         trials=trials * len(paths),
         reply_median=times[len(times) // 2] if times else nothing,
         reply_p99=times[len(times) * 99 // 100] if times else nothing,
+        lossy=not sound,
     )
 
 
 def _trials(
     wire: Wire, barrier: ResetBarrier, path: tuple[bytes, bytes], closed_port: int, trials: int, patience: float
 ) -> tuple[bool, list[float]]:
-    """Run trials until one fails; return whether all held, and the times in seconds of all replies that came."""
+    """Run trials until a reply is lost; return whether all held, and the times in seconds of all replies that came."""
     tester, inbox = path[0], Inbox()
     wire.attach(tester, inbox)
     acknowledged = 42 if len(tester) == 4 else 62
@@ -236,6 +267,7 @@ def _trials(
     stimuli = [stimulus.on_port(20_000 + 251 * n) for n in range(16)]
     reset = _Template(wire, path, (0, closed_port), "R", 4)
     resets = [reset.on_port(20_000 + 251 * n) for n in range(16)]
+    held = True
     times: list[float] = []
     try:
         for trial in range(trials):
@@ -254,10 +286,10 @@ def _trials(
             if replies[0].data[acknowledged + 5] & _SYN:  # a stack that accepts on every port
                 wire.send(resets[trial % len(resets)].patched(number + 1 & 0xFFFFFFFF))
             if replies[0].time > barrier.answered:  # it overtook: this barrier proves nothing
-                return False, times
+                held = False
     finally:
         wire.detach(tester)
-    return True, times
+    return held, times
 
 
 def _answered(barrier: ResetBarrier, patience: float, attempts: int = 3) -> bool:

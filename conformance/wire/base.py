@@ -92,6 +92,8 @@ class Calibration:
     """Seconds from send to the reply's kernel time stamp."""
     reply_p99: float
     """Seconds; bounds on immediate replies are the RFC's plus a multiple of this."""
+    lossy: bool = False
+    """What is sent on the path may be lost, or delayed for long."""
 
 
 class Barrier(Protocol):

@@ -183,7 +183,7 @@ class FakeTarget:
         self.pair = Endpoints(4, b"\xc6\x12\0\1", b"\xc0\0\2\1", 40_000, 5_000)
         self.wire = FakeWire(clock, script, self.pair)
         self.barrier = FakeBarrier(clock)
-        self.calibration = Calibration(sound, 1, 200, 7e-6, 9e-6)
+        self.calibration = Calibration(sound, 1, 200, 7e-6, 9e-6, lossy=not sound)
         self.capabilities = Capabilities(**{"verbs": VERBS, **able})
         self.oracle = FakeOracle(oracle) if oracle else None
         self.outcomes: dict[str, list[Outcome]] = {}

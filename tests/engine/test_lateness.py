@@ -54,3 +54,17 @@ def test_what_was_not_waited_for_between_two_steps_was_taken_from_us(clock):
     clock.time = 5 * SECOND
     lateness.step(4 * SECOND)
     assert lateness.seconds == pytest.approx(1 - 2 / FADES)
+
+
+def test_a_repeat_that_came_only_because_we_were_kept_from_running_is_told(clock):
+    lateness = Lateness(clock)
+    clock.time = SECOND
+    lateness.step(SECOND // 2)  # the second half of it was lost
+    clock.time = 2 * SECOND
+    lateness.repeat(2 * SECOND, 1.9)  # at 0.1 s was the copy before, and half of what is between was waited for
+    assert lateness.repeated == 0
+    lateness.repeat(SECOND + 1_000_000, 0.501)
+    assert lateness.repeated == pytest.approx(0.5)
+    early = Lateness(clock)
+    early.repeat(2 * SECOND, 0.01)  # a probe at the tail, which needs no timer of ours
+    assert early.repeated == 0

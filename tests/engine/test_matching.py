@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 from engine.fakes import R, play
@@ -241,6 +242,37 @@ def test_our_own_lateness_says_nothing_about_the_target():
     assert result.reason.startswith("our own process was 0.")
     assert after_handshake(steps, {0: [R(ACK, 1, 4)]}, prepare=late)[0].verdict is PASS
     assert after_handshake(steps)[0].verdict is FAIL
+
+
+def test_a_little_lateness_excuses_only_what_may_have_to_do_with_time():
+    def late(target, clock):
+        clock.late = 0.1
+
+    steps = '- wait: 5ms\n- send: ACK "abc"\n- expect: ACK{0}\n'
+    other = {0: [R(ACK, 1, 3)]}
+    assert after_handshake(steps.format(""), other, prepare=late)[0].verdict is FAIL
+    assert after_handshake(steps.format("\n  within: 1s"), other, prepare=late)[0].verdict is INCONCLUSIVE
+    assert after_handshake(steps.format(""), prepare=late)[0].verdict is FAIL  # the barrier has proven the silence
+
+
+def test_an_answer_that_comes_after_all_is_no_silence():
+    steps, answer = '- send: ACK "abc"\n- expect: ACK\n', R(ACK, 1, 4, after=0.55502)
+    result, _ = after_handshake(steps, {0: [answer]})
+    assert result.verdict is INCONCLUSIVE, result.reason
+    assert after_handshake(steps, {0: [dataclasses.replace(answer, after=0.7)]})[0].verdict is FAIL
+
+
+def test_what_passes_over_a_repeat_that_our_lateness_brought_says_nothing():
+    def late(target, clock):
+        clock.late = 0.3
+
+    text = R(ACK, 1, 3, b"x")
+    copies = {0: [text, dataclasses.replace(text, after=0.2)]}
+    steps = '- send: ACK "ab"\n- expect: ACK "x"\n- wait: 5ms\n- expect: nothing new\n'
+    result, _ = after_handshake(steps, copies, prepare=late)
+    assert (result.verdict, result.late) == (INCONCLUSIVE, True), result.reason
+    assert after_handshake(steps, copies)[0].verdict is PASS
+    assert after_handshake(steps.replace("5ms", "250ms"), copies, prepare=late)[0].verdict is PASS
 
 
 def test_a_case_past_its_deadline_is_inconclusive():

@@ -9,8 +9,10 @@ import pytest
 from engine.fakes import FakeTarget, VirtualClock, variation
 from engine.playing import FAIL, INCONCLUSIVE, PASS, UNSUPPORTED
 
+from conformance.cases.loader import load_text
 from conformance.catalogue import load as load_catalogue
-from conformance.engine.scheduler import ATTEMPTS, Engine
+from conformance.engine.scheduler import Engine
+from conformance.engine.tally import ATTEMPTS
 from conformance.targets.base import TargetError
 
 
@@ -31,6 +33,31 @@ def test_what_is_inconclusive_is_run_again_and_what_is_not_is_not():
         assert (result.verdict, result.attempts) == (FAIL, 1)
     finally:
         running.stop()
+
+
+def test_what_our_lateness_left_undecided_is_run_again_when_the_others_are_done():
+    clock = VirtualClock()
+    clock.late = 0.3
+    text = "title: T\nrequirements: [RFC9293-MUST-12]\nneeds: {ip: v4}\nvary: {span: [1s, 2s]}\n"
+    chosen = load_text(text + "steps:\n- send: SYN\n- expect: SYN,ACK\n  within: $span\n", "t.yaml", "t").variations
+    started, done = [], []
+
+    def start(variation):
+        started.append(variation.id)
+        if len(started) == len(chosen):  # from now on less is to be done
+            clock.late = 0.0
+
+    running = engine(FakeTarget(clock, {}), clock=clock, on_start=start, on_result=done.append)
+    running.start()
+    try:
+        for future in running.submit(chosen).values():
+            future.result(10)
+    finally:
+        running.stop()
+    assert [(result.id, result.verdict, result.attempts) for result in done] == [
+        (started[1], FAIL, 1),
+        (started[0], FAIL, ATTEMPTS + 1),
+    ]
 
 
 def test_a_variation_that_needs_other_settings_gets_another_target_or_is_unsupported():

@@ -137,6 +137,7 @@ def test_outcomes_of_calls_are_held_against_the_step():
     assert play(connect, prepare=outcomes(connect=[Outcome(error="ETIMEDOUT")]))[0].verdict is FAIL
     refused = connect + "  raises: ECONNREFUSED\n"
     assert play(refused, prepare=outcomes(connect=[Outcome(error="ECONNREFUSED")]))[0].verdict is PASS
+    assert play(refused, prepare=outcomes(connect=[Outcome(error="EOPNOTSUPP")]))[0].verdict is UNSUPPORTED
     assert play(refused)[0].verdict is FAIL
     read = connect + '- call: recv(10)\n  returns: "\\"abc\\""\n'
     assert play(read, prepare=outcomes(recv=[Outcome(b"abc")]))[0].verdict is PASS

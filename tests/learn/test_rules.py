@@ -16,7 +16,7 @@ from conformance.learn.naming import joined
 from conformance.learn.rules import Judge
 from conformance.learn.session import open_asker, run
 from conformance.targets.base import TargetError
-from conformance.tcp.segment import ACK, RST, Segment
+from conformance.tcp.segment import ACK, RST, SYN, Segment
 
 CATALOGUE = load_catalogue()
 
@@ -25,6 +25,16 @@ CATALOGUE = load_catalogue()
 def linux():
     try:
         asker = open_asker("linux", load("server"))
+    except TargetError as problem:
+        pytest.skip(str(problem))
+    yield asker
+    asker.close()
+
+
+@pytest.fixture(scope="module")
+def client():
+    try:
+        asker = open_asker("linux", load("client"))
     except TargetError as problem:
         pytest.skip(str(problem))
     yield asker
@@ -56,6 +66,34 @@ def test_right_walks_are_in_order(linux, text):
     assert [
         (observed.letter, observed.output, breach) for observed, breach in zip(walk, breaches, strict=True) if breach
     ] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "connect; SYN,ACK; close; FIN; ACK",
+        "connect; close; SYN,ACK",
+        "connect; SYN; SYN,ACK; data",  # Figure 7 and Table 6 differ: the SYN,ACK may complete the handshake
+        "connect; SYN; close; ACK; FIN",
+        "connect; SYN,ACK; close; connect; ACK",  # an OPEN of a pair that is in use: an error
+    ],
+)
+def test_right_walks_of_a_client_are_in_order(client, text):
+    walk, breaches = judge_word(client, parse_word(text), CATALOGUE)
+    assert [observed.letter for observed, breach in zip(walk, breaches, strict=True) if breach] == []
+
+
+def test_a_rst_that_a_call_sends_answers_no_rst():
+    try:
+        asker = open_asker("linux", load("full"))
+    except TargetError as problem:
+        pytest.skip(str(problem))
+    try:
+        aborted = asker.watch(parse_word("SYN; ACK; accept; far RST; abort"))[-1]
+    finally:
+        asker.close()
+    assert any(reply.flags & RST for reply in aborted.replies)
+    assert not aborted.broken
 
 
 def judged(asker, text, change):
@@ -111,6 +149,30 @@ def elsewhere(observed):
 def test_each_wrong_answer_is_a_breach_of_its_requirement(linux, text, change, requirement):
     assert judged(linux, text, lambda observed: None) is None
     breach = judged(linux, text, change)
+    assert breach is not None
+    assert breach.requirement == requirement
+
+
+def still_opening(observed):
+    observed.oracle = "SYN-SENT"
+
+
+def opens(observed):
+    observed.replies, observed.at = [Segment(SYN, 1, 0)], [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "requirement"),
+    [
+        ("connect; close", still_opening, "RFC9293-3.10.4-SYN-SENT-CLOSE"),
+        ("connect; SYN; close", silence, "RFC9293-3.10.4-SYN-RECEIVED-CLOSE"),
+        ("connect; SYN,ACK; close; connect", opens, "RFC9293-3.10.1-SYNCHRONIZED-OPEN"),
+        ("connect; SYN; SYN,ACK", reset, "RFC9293-3.10.7.4-SYN-RECEIVED-SYN-OOW"),
+    ],
+)
+def test_each_wrong_answer_of_a_client_is_a_breach(client, text, change, requirement):
+    assert judged(client, text, lambda observed: None) is None
+    breach = judged(client, text, change)
     assert breach is not None
     assert breach.requirement == requirement
 

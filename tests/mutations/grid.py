@@ -69,8 +69,8 @@ def _places() -> list[str]:
         "",
         "By where in the window a segment stands that is sent in a known state, and by what it acknowledges; `?` is a",
         "number of which that can't be told, as of an absolute one. In SYN-RECEIVED the ACK of what lies beyond a gap",
-        "may count at once or be held (RFC 9293 section 3.10.7.4, SHLD-31), so nothing can be asked of it. What an",
-        "old ACK does beside a FIN or text: `segment/ack-old-*`, `segment/ack-too-old`, `segment/ack-duplicate*`.",
+        "may count at once or be held (RFC 9293 section 3.10.7.4, SHLD-31), so nothing can be asked of it. What an old",
+        "ACK does beside a FIN or text is judged by `segment/ack-old-*`, `ack-too-old` and `ack-duplicate*`.",
     ]
     for found, columns in ((by_seq, places.PLACES), (by_ack, places.ACKS)):
         lines += ["", f"| state | segment | {' | '.join(columns)} | ? |", "|---" * (3 + len(columns)) + "|"]

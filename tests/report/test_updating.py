@@ -131,6 +131,14 @@ def test_an_entry_that_one_profile_meets_and_another_does_not_is_narrowed_to_the
     assert (known.case, known.profile, known.reason) == ("one", "default", "it always did")
 
 
+def test_what_chance_decides_is_not_contradicted_by_a_pass(tmp_path, file):
+    text = HEAD + entry("one", more="  chance: its ISN is random\n")
+    file.write_text(text)
+    written(tmp_path / "a.jsonl", [passing("one[ip=v4]")])
+    assert update(tmp_path).exit_code == 0
+    assert file.read_text() == text
+
+
 def test_what_has_expired_and_is_still_so_asks_for_a_person(tmp_path, file):
     text = HEAD + entry("old", more="  until: 2020-01-01\n")
     file.write_text(text)

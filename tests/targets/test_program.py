@@ -52,6 +52,13 @@ def test_states_are_named_from_its_replies():
     assert {result.verdict for result in results.values()} == {Verdict.PASS}
 
 
+def test_acks_wait_on_the_path_for_that_and_a_case_that_needs_other_sysctls_gets_a_machine_with_them():
+    names = ("timers/delayed-ack-rides", "options/ecn-off", "open/syn-cookie-options")
+    cases = [load_file(suite.cases() / f"{case}.yaml", suite.cases()) for case in names]
+    results = run(or_skipped("linux-6.1"), [variation for case in cases for variation in case.variations])
+    assert {result.verdict for result in results.values()} == {Verdict.PASS}, results
+
+
 def test_when_it_dies_under_many_cases_each_is_run_again_alone():
     opened = []
 

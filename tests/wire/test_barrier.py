@@ -142,6 +142,39 @@ def test_a_path_that_lets_replies_be_overtaken_is_unsound(kernel, addresses):
     assert not measured.barrier_sound
 
 
+def test_a_moment_in_which_the_machine_was_busy_is_measured_again(kernel, addresses):
+    """Late replies are the first measurement's alone: the path is not slow. That they were overtaken stays known."""
+    late = 20
+    wire = Meddling(kernel.wire)
+    arrived = wire._arrived
+
+    def slowed(address, frame):
+        nonlocal late
+        if address == addresses[4] and late:
+            late -= 1
+            frame = frame._replace(time=frame.time + (late % 4 == 0) * 50_000_000)
+        arrived(address, frame)
+
+    wire._arrived = slowed
+    measured = calibrate(
+        wire, barrier_on(wire, addresses), [(addresses[4], TARGET_ADDRESS[4])], closed_port=CLOSED_PORT, trials=10
+    )
+    assert measured.reply_p99 < 0.05
+    assert not measured.barrier_sound
+
+
+def test_a_path_that_is_always_slow_is_told_as_it_is(kernel, addresses):
+    wire = Meddling(kernel.wire)
+    arrived = wire._arrived
+    wire._arrived = lambda address, frame: arrived(
+        address, frame._replace(time=frame.time + 50_000_000) if address == addresses[4] else frame
+    )
+    measured = calibrate(
+        wire, barrier_on(wire, addresses), [(addresses[4], TARGET_ADDRESS[4])], closed_port=CLOSED_PORT, trials=10
+    )
+    assert measured.reply_median >= 0.05
+
+
 def test_four_are_taken_where_one_is_overtaken(kernel, addresses):
     """Only the last of four comes after the stimulus' reply, as with steering over CPUs."""
     wire = Meddling(kernel.wire, hold=addresses[4:])

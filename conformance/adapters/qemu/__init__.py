@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import lzma
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from conformance.adapters.base import Adapter, MissingError, Program
 from conformance.adapters.debian import depends, fetch
-from conformance.adapters.machine import PYTHON, keep, need_python, tool
+from conformance.adapters.machine import PYTHON, keep, need_python, sysctls_word, tool
 from conformance.adapters.qemu.initrd import build
 
 _HERE = Path(__file__).parent
@@ -49,20 +50,25 @@ def prepare(profile: str, cache: Path) -> Program:
 
     initrd = keep(cache / f"initrd-{made[:16]}", pack)
     offloads = ",".join(f"{name}=off" for name in _OFFLOADS)
-    return Program(
-        (
-            *(str(emulator), "-M", "pc,usb=off", "-accel", "tcg", "-cpu", "max", "-m", "256M"),
-            *"-nodefaults -no-user-config -display none -no-reboot".split(),
-            *("-kernel", str(kernel), "-initrd", str(initrd), "-append", _KERNEL),
-            *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
-            *("-device", "virtio-serial-pci", "-chardev", "socket,id=agent,fd=3"),
-            *("-device", "virtserialport,chardev=agent,name=agent"),
-            *("-netdev", "socket,id=wire,fd=4", "-device", f"virtio-net-pci,netdev=wire,mac={_MAC},{offloads}"),
-        ),
-        clock="real",
-        at_once=16,
-        announces=True,
-    )
+
+    def program(sysctls: Mapping[str, str]) -> Program:
+        return Program(
+            (
+                *(str(emulator), "-M", "pc,usb=off", "-accel", "tcg", "-cpu", "max", "-m", "256M"),
+                *"-nodefaults -no-user-config -display none -no-reboot".split(),
+                *("-kernel", str(kernel), "-initrd", str(initrd), "-append", f"{_KERNEL} {sysctls_word(sysctls)}"),
+                *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
+                *("-device", "virtio-serial-pci", "-chardev", "socket,id=agent,fd=3"),
+                *("-device", "virtserialport,chardev=agent,name=agent"),
+                *("-netdev", "socket,id=wire,fd=4", "-device", f"virtio-net-pci,netdev=wire,mac={_MAC},{offloads}"),
+            ),
+            clock="real",
+            at_once=16,
+            announces=True,
+            with_sysctls=program,
+        )
+
+    return program({})
 
 
 def _fetch(root: Path) -> None:

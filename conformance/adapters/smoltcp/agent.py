@@ -64,7 +64,7 @@ class Agent(serving.Agent):
             "protocol": 1, "stack": "smoltcp in mitmproxy_rs", "version": importlib.metadata.version("mitmproxy_rs"),
             "clock": "real", "frames": "fd", "ip": [4, 6], "verbs": _VERBS,
             "options": ["mss", "wscale", "sackOK"], "msl": 5.0,
-            "challenge_interval": 1.05, "throttles_text": True, "state": False,
+            "challenge_interval": 1.05, "throttles_text": True, "state": False, "resets_overtake": True,
             "settings": {"syncookies": "never", "rfc1337": "off"},
         }})  # fmt: skip
 

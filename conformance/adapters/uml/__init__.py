@@ -6,11 +6,12 @@ Its root is this machine's own, read-only. Frames and the channel are descriptor
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from conformance.adapters.base import Adapter, Program
 from conformance.adapters.debian import unpacked
-from conformance.adapters.machine import tool
+from conformance.adapters.machine import sysctls_word, tool
 
 _INIT = Path(__file__).parent / "init.sh"
 _AGENT = Path(__file__).parents[1] / "host" / "agent.py"
@@ -23,18 +24,23 @@ def prepare(profile: str, cache: Path) -> Program:
     for name in ("ip", "python3"):
         tool(name, "for its user space, which is this machine's")
     kernel = Path(shutil.which("linux.uml") or unpacked(("user-mode-linux",), cache) / "usr/bin/linux.uml")
-    modules = (str(path) for name in _MODULES for path in kernel.parents[1].glob(f"lib/uml/modules/*/kernel/{name}"))
-    return Program(
-        (
-            *(str(kernel), f"mem={_MEMORY}", "quiet", "panic=-1"),
-            *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", f"init={_INIT}", f"AGENT={_AGENT}"),
-            f"MODULES={':'.join(modules)}",
-            *("vec0:transport=fd,fd=4,gro=0", "ssl0=fd:3,fd:3", "con=null", "con0=null,fd:1"),
-        ),
-        clock="real",
-        at_once=16,
-        announces=True,
-    )
+    found = [str(path) for name in _MODULES for path in kernel.parents[1].glob(f"lib/uml/modules/*/kernel/{name}")]
+
+    def program(sysctls: Mapping[str, str]) -> Program:
+        return Program(
+            (
+                *(str(kernel), f"mem={_MEMORY}", "quiet", "panic=-1"),
+                *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", f"init={_INIT}", f"AGENT={_AGENT}"),
+                *(f"MODULES={':'.join(found)}", sysctls_word(sysctls)),
+                *("vec0:transport=fd,fd=4,gro=0", "ssl0=fd:3,fd:3", "con=null", "con0=null,fd:1"),
+            ),
+            clock="real",
+            at_once=16,
+            announces=True,
+            with_sysctls=program,
+        )
+
+    return program({})
 
 
 ADAPTER = Adapter(

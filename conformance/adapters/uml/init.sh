@@ -23,6 +23,11 @@ set_to net/ipv4/tcp_challenge_ack_limit 2147483647
 set_to net/ipv4/icmp_ratelimit 0
 set_to net/ipv4/tcp_congestion_control reno
 set_to net/ipv4/conf/all/rp_filter 0
+IFS=,
+for setting in $SYSCTLS; do # what a case asks for: NAME=VALUE,NAME=VALUE
+    set_to "${setting%%=*}" "${setting#*=}"
+done
+unset IFS
 ip link set lo up
 ip link set $DEVICE address 02:00:5e:00:00:01
 ip link set $DEVICE up
@@ -32,9 +37,12 @@ ip neigh replace 192.0.2.254 lladdr 02:00:5e:00:00:fe nud permanent dev $DEVICE
 ip neigh replace 2001:db8:ffff::fe lladdr 02:00:5e:00:00:fe nud permanent dev $DEVICE
 ip route add default via 192.0.2.254 quickack 1
 ip -6 route add default via 2001:db8:ffff::fe quickack 1
+ip route add 198.19.0.0/20 via 192.0.2.254 # ACKs may be delayed towards these (conformance/targets/program.py)
+ip -6 route add 2001:db8:0:1::/116 via 2001:db8:ffff::fe
 ulimit -n 65536
 exec 5<> "$CHANNEL"
 [ -t 5 ] && stty raw -echo <&5
 echo '{"ready": true}' >&5
+export CONFORMANCE_HELLO='{"quick_ack": true}'
 python3 -S -E "$AGENT" --stdio <&5 >&5
 poweroff -f
