@@ -43,17 +43,19 @@ def place(line: SegmentLine, state: str) -> str | None:
     return "left" if not distance else "middle" if distance < _FAR else "far"
 
 
-def acknowledges(line: SegmentLine) -> str | None:
+def acknowledges(line: SegmentLine, state: str) -> str | None:
     """Where its acknowledgment number stands among those sent; None without one, or where that can't be told."""
     if not line.flags & s.ACK:
         return None
     said = line.field("ack")
     text = "snd.nxt" if said is None else str(said)
     text = re.sub(r"^(synack|fin)\.end", "snd.nxt", text)
-    found = re.fullmatch(r"(snd\.una|snd\.nxt)([+-]\d+)?|fin\.seq", text)
+    found = re.fullmatch(r"(snd\.una|snd\.nxt|fin\.seq)([+-]\d+)?", text)
     if found is None:
         return None
     distance = int(found[2] or 0)
+    if found[1] == "fin.seq" and state in ("FIN-WAIT-2", "TIME-WAIT"):
+        distance -= 1  # its FIN is acknowledged there
     if distance > 0:
         return "beyond"
     return "current" if not distance else "too old" if distance < -65_535 else "old"
@@ -79,7 +81,7 @@ def count() -> tuple[Counter[tuple[str, str, str]], Counter[tuple[str, str, str]
                 continue
             by_seq[state, row, place(line, state) or "?"] += 1
             if row != "RST":
-                by_ack[state, row, acknowledges(line) or "?"] += 1
+                by_ack[state, row, acknowledges(line, state) or "?"] += 1
     return by_seq, by_ack
 
 
