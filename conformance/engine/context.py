@@ -48,7 +48,7 @@ class Pace:
 def _slack(measured: Calibration) -> float:
     """Seconds by which an answer may be late on this path; where nothing is lost it is machines that make it late."""
     wide = 20 * measured.reply_p99
-    return max(0.005, wide if measured.lossy else min(wide, 0.05 + 4 * measured.reply_p99))
+    return max(0.005, wide if measured.lossy else min(wide, 0.05 + 2 * measured.reply_p99))
 
 
 class Run:
