@@ -242,8 +242,9 @@ class Run:
             await self.clock.until(deadline, waker)
             self._count_wait(now, deadline)
             if self.inbox.frames and self.target.time is None:
-                waited = (self.clock.now() - self._woken) / 1e9 if self._woken >= now else 0.0
-                self.lateness.add(max(self.wire.lag / 1e9, waited))  # until the loop came round to us
+                self.lateness.add(self.wire.lag / 1e9)
+                if self._woken >= now:
+                    self.lateness.woken(self._woken)
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass; what arrives stays queued."""

@@ -52,6 +52,13 @@ class Lateness:
         if fired - deadline > ORDINARY * 1e9:
             self._lost.append((deadline, fired))
 
+    def woken(self, at: int) -> None:
+        """What was waited for came at `at`, and only now has the loop come round to us."""
+        now = self._clock.now()
+        self.add((now - at) / 1e9)
+        if now - at > ORDINARY * 1e9:
+            self._lost.append((at, now))
+
     def step(self, waited: int) -> None:
         """A step begins, or is judged: time since the one before that was not `waited` for (ns in all) was lost."""
         now = self._clock.now()
