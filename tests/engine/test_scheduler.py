@@ -10,7 +10,8 @@ from engine.fakes import FakeTarget, VirtualClock, variation
 from engine.playing import FAIL, INCONCLUSIVE, PASS, UNSUPPORTED
 
 from conformance.catalogue import load as load_catalogue
-from conformance.engine.scheduler import ATTEMPTS, Engine
+from conformance.engine.lateness import Lateness
+from conformance.engine.scheduler import ATTEMPTS, ATTEMPTS_LATE, Engine
 from conformance.targets.base import TargetError
 
 
@@ -31,6 +32,18 @@ def test_what_is_inconclusive_is_run_again_and_what_is_not_is_not():
         assert (result.verdict, result.attempts) == (FAIL, 1)
     finally:
         running.stop()
+
+
+def test_what_we_were_too_late_to_judge_is_tried_for_longer(monkeypatch):
+    monkeypatch.setattr(Lateness, "seconds", property(lambda self: 1.0))
+    clock = VirtualClock()
+    running = engine(FakeTarget(clock, {}), clock=clock)
+    running.start()
+    try:
+        result = next(iter(running.submit([variation("- send: SYN\n- expect: RST\n")]).values())).result(10)
+    finally:
+        running.stop()
+    assert (result.verdict, result.late, result.attempts) == (INCONCLUSIVE, True, ATTEMPTS_LATE)
 
 
 def test_a_variation_that_needs_other_settings_gets_another_target_or_is_unsupported():
