@@ -9,7 +9,7 @@ program=${CONFORMANCE:-$(ls "$PWD/.venv/bin/conformance" 2>/dev/null || echo con
 failed=""
 for target; do
     case $target in
-    linux* | runsc* | smoltcp*) tier=default ;; # in real time
+    linux* | lwipv6* | runsc* | smoltcp*) tier=default ;; # in real time
     *) tier=all ;;
     esac
     rm -rf reports/latest

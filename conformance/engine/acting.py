@@ -18,7 +18,7 @@ from conformance.engine.result import Event
 from conformance.engine.scope import Conn, HarnessError, Named, compare, number, reader
 from conformance.tcp.expression import reads_times
 from conformance.tcp.notation import Icmp, Nothing, Octets, Retransmission, SegmentLine, Stream
-from conformance.tcp.recognise import own_accord
+from conformance.tcp.recognise import is_copy, own_accord
 from conformance.tcp.segment import ACK, PSH, Segment
 
 
@@ -154,14 +154,14 @@ def _where(step: m.AnyOf) -> str:
 async def _any_segment(run: Run, step: m.AnyOf) -> int:
     run.in_run = False
     quiet = None
-    strict = False
+    lenient = False
     wanted = []
     for index, (_, steps) in enumerate(step.branches):
         first = steps[0]
         if isinstance(first, m.Expect):
             wanted.append(expected_text(first, run.conn(first.conn)))
             if isinstance(first.line, Nothing):
-                quiet, strict = index, not first.line.new
+                quiet, lenient = index, first.line.new
     firsts = [steps[0] for _, steps in step.branches]
     conns = dict.fromkeys(first.conn for first in firsts)
     if quiet is not None:
@@ -179,7 +179,8 @@ async def _any_segment(run: Run, step: m.AnyOf) -> int:
                 if fits and not differences(first, conn.queue[0], run.scope, conn):  # type: ignore[arg-type]
                     return index
             segment = conn.queue[0]
-            if strict or own_accord(segment, conn.tcb) is None:
+            admitted = lenient or (quiet is None and is_copy(segment, conn.tcb))
+            if not admitted or own_accord(segment, conn.tcb) is None:
                 raise run.fail(step, "none of the ways was taken", expected=" | ".join(wanted), by=(conn, segment))
             run.admit(conn, step)
     if quiet is not None:

@@ -18,6 +18,10 @@ PROBE_DUE = 1_000_000
 here (RFC 8985 section 7.2); and for a SYN, which some stacks repeat at once after an ACK that is not acceptable, to
 be done with a half-open peer the sooner (RFC 9293 section 3.5.1)."""
 
+CROSSING = 20_000_000
+"""ns after the tester's SYN,ACK within which a SYN that comes once more was on its way already: a stack that repeats it
+by a timer of some milliseconds may do so before it looks at what came."""
+
 
 def is_copy(segment: Segment, tcb: TCB) -> bool:
     """The segment occupies only numbers that the target used before, with the same octets (RFC 9293 section 3.8.1)."""
@@ -77,11 +81,12 @@ def own_accord(segment: Segment, tcb: TCB) -> str | None:
     """Why a stack may send `segment` now although no step asks for it, or None when it may not."""
     if is_copy(segment, tcb):
         # What crosses the tester's acknowledgement was sent in ignorance of it.
-        una = tcb.una_before if segment.time < tcb.una_time else tcb.snd_una
+        alone = segment.flags & (SYN | ACK) == SYN
+        crosses = segment.time < tcb.una_time + (CROSSING if alone and tcb.last_ack is None else 0)
+        una = tcb.una_before if crosses else tcb.snd_una
         if not before(una, segment.end):
             return None
         copy = tcb.copies.get(segment.seq) or tcb.last_copy
-        alone = segment.flags & (SYN | ACK) == SYN
         due = PROBE_DUE if alone or (tcb.sack_on and segment.end == tcb.snd_nxt and not segment.flags & SYN) else DUE
         return "a due retransmission" if copy is not None and segment.time - copy.time >= due else None
     if segment.flags & ~0x08 != ACK or segment.payload or segment.seq != tcb.snd_nxt or not tcb.synchronized:

@@ -19,7 +19,7 @@ import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import replace
-from time import monotonic
+from time import monotonic, sleep
 
 from conformance.wire.base import Calibration, Inbox, Wire
 
@@ -31,6 +31,8 @@ FIRST_PORT = 40_001
 _CALM, _UNEVEN, _MORE = 0.01, 4, 4
 """Seconds up to which the 99th percentile of replies is no matter, the ratio to the median up to which it is the path's
 own, and how often it is measured again beyond both."""
+_PAUSE = 0.25
+"""Seconds before it is measured again, each time twice as long: what keeps the machine busy may be over then."""
 
 _NUMBER = struct.Struct("!I")
 _SYN = 0x02
@@ -211,9 +213,10 @@ def calibrate(
     `patience`: seconds that a barrier may take.
     """
     found = _calibrated(wire, barrier, paths, closed_port, trials, patience)
-    for _ in range(_MORE):
+    for more in range(_MORE):
         if not max(_CALM, _UNEVEN * found.reply_median) < found.reply_p99 < float("inf"):
             break
+        sleep(_PAUSE * 2**more)
         again = _calibrated(wire, barrier, paths, closed_port, trials, patience)
         found = replace(
             min(found, again, key=lambda one: one.reply_p99),

@@ -81,7 +81,10 @@ def test_a_syn_that_crosses_its_syn_ack_is_admitted():
     tcb.seen(Segment(SYN, 77, 0, 1000, time=10_000_000))
     tcb.sent(Segment(SYN | ACK, 1000, 78, 1000, time=30_000_000))
     assert r.own_accord(Segment(SYN, 77, 0, 1000, time=20_000_000), tcb) == "a due retransmission"
-    assert r.own_accord(Segment(SYN, 77, 0, 1000, time=40_000_000), tcb) is None
+    assert r.own_accord(Segment(SYN, 77, 0, 1000, time=38_000_000), tcb) == "a due retransmission"
+    assert r.own_accord(Segment(SYN, 77, 0, 1000, time=60_000_000), tcb) is None
+    tcb.seen(Segment(ACK, 78, 1001, 1000, time=31_000_000))
+    assert r.own_accord(Segment(SYN, 77, 0, 1000, time=38_000_000), tcb) is None
 
 
 def test_a_window_update_opens_and_acknowledges_nothing(talk):
