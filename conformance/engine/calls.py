@@ -49,7 +49,7 @@ def _make(run: Run, step: Call) -> Awaitable[None] | None:
     conn = run.conn(step.conn)
     run.begin_run(step)
     conn.watch.quiet_rst = 0
-    outcome = start(run, conn, step)
+    outcome = _started(run, conn, step)
     run.base = run.clock.now()
     run.acted = True
     if isinstance(outcome, Outcome):
@@ -92,7 +92,7 @@ async def once(run: Run, step: Step) -> Outcome:
     if run.flying and not run.target.clean_path:
         await run.prove()
     run.begin_run(step)
-    outcome = start(run, run.conn(step.conn), step)
+    outcome = _started(run, run.conn(step.conn), step)
     run.base = run.clock.now()
     run.acted = True
     return outcome if isinstance(outcome, Outcome) else await _wait(run, step, outcome, run.base)
@@ -146,6 +146,16 @@ async def _wait(run: Run, step: Awaited, pending: Any, began: int) -> Outcome:
         pending.cancel()
         raise run.fail(step, f"the call is still pending after {limit:g} s", expected=_wanted(step), seen="pending")
     return outcome  # type: ignore[no-any-return]
+
+
+def _started(run: Run, conn: Conn, step: Call) -> Any:
+    """As `start`; where the agent takes its time to answer, that is the target's, not ours."""
+    begin = run.clock.now()
+    outcome = start(run, conn, step)
+    end = run.clock.now()
+    run.waited += end - begin
+    run.lateness.call(begin, end)
+    return outcome
 
 
 def start(run: Run, conn: Conn, step: Call) -> Any:

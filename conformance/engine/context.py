@@ -48,7 +48,7 @@ class Pace:
 def _slack(measured: Calibration) -> float:
     """Seconds by which an answer may be late on this path; where nothing is lost it is machines that make it late."""
     wide = 20 * measured.reply_p99
-    return max(0.005, wide if measured.lossy else min(wide, 0.05 + 4 * measured.reply_p99))
+    return max(0.005, wide if measured.lossy else min(wide, 0.05 + 2 * measured.reply_p99))
 
 
 class Run:
@@ -242,8 +242,9 @@ class Run:
             await self.clock.until(deadline, waker)
             self._count_wait(now, deadline)
             if self.inbox.frames and self.target.time is None:
-                waited = (self.clock.now() - self._woken) / 1e9 if self._woken >= now else 0.0
-                self.lateness.add(max(self.wire.lag / 1e9, waited))  # until the loop came round to us
+                self.lateness.add(self.wire.lag / 1e9)
+                if self._woken >= now:
+                    self.lateness.woken(self._woken)
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass; what arrives stays queued."""
@@ -350,6 +351,10 @@ class Run:
                 if broken.requirement not in requirements:
                     requirements = (*requirements, broken.requirement)
             timed = self.delayed or not timeless(step) or by_timer(segment, conn.tcb)
+            copy = conn.tcb.copies.get(segment.seq)
+            if segment.length and copy is not None:
+                self.lateness.step(self.waited)
+                self.lateness.repeat(segment.time, (segment.time - copy.time) / 1e9)
         index = len(self.steps) - 1
         finding = Finding(step.place, index, message, requirements, step.text, expected, seen, differences)
         return StepFailed(finding, breach=breach, timed=timed)
@@ -376,6 +381,7 @@ class Run:
         """The segment taken last came of the stack's own accord."""
         self.note(f"admitted: {why}", conn.name)
         if conn.last_seen is not None and conn.last_seen.length:
+            self.lateness.step(self.waited)
             self.lateness.repeat(conn.last_seen.time, conn.last_gap)
 
     def admit_failure(self, step: Step, conn: Conn, segment: Segment) -> StepFailed:

@@ -32,7 +32,7 @@ class Lateness:
         self._most, self._at = 0.0, clock.now()
         self._marked, self._marked_waited = self._at, 0
         self._lost: list[tuple[int, int]] = []
-        """From when until when our process was kept from running."""
+        """From when until when our process was kept from running, or a call from returning."""
         self.repeated = 0.0
         """The most seconds so lost before a repeat that came of the stack's own accord, and only for that."""
 
@@ -52,14 +52,26 @@ class Lateness:
         if fired - deadline > ORDINARY * 1e9:
             self._lost.append((deadline, fired))
 
+    def woken(self, at: int) -> None:
+        """What was waited for came at `at`, and only now has the loop come round to us."""
+        now = self._clock.now()
+        self.add((now - at) / 1e9)
+        if now - at > ORDINARY * 1e9:
+            self._lost.append((at, now))
+
     def step(self, waited: int) -> None:
-        """A step begins or has failed: time since the one before that was not `waited` for (ns in all) was lost."""
+        """A step begins, or is judged: time since the one before that was not `waited` for (ns in all) was lost."""
         now = self._clock.now()
         held = (now - self._marked - waited + self._marked_waited) / 1e9
         self._marked, self._marked_waited = now, waited
         if held > ORDINARY:
             self.add(held)
             self._lost.append((now - round(held * 1e9), now))
+
+    def call(self, begin: int, end: int) -> None:
+        """An agent's answer was waited for. That is no lateness, but a timer of the target may have run meanwhile."""
+        if end - begin > ORDINARY * 1e9:
+            self._lost.append((begin, end))
 
     def repeat(self, at: int, gap: float) -> None:
         """A repeat came at `at`, `gap` seconds after the copy before, and no step expected it."""

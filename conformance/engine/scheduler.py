@@ -224,8 +224,10 @@ class Engine:
 
     async def _decide(self, variation: Variation) -> Result:
         result = await self._attempts(variation)
-        if result.verdict is Verdict.INCONCLUSIVE and result.late and self._width > 1:
-            # Those that ran beside it kept us from it: again once they are done.
+        sound = self.target is not None and self.target.calibration.barrier_sound
+        if result.verdict is Verdict.INCONCLUSIVE and result.late and sound and self._width > 1:
+            # Those that ran beside it kept us from it: again once they are done. Where it takes many attempts that
+            # agree, it would be for too long.
             before = result.attempts
             result = await self._when_alone(lambda: self._attempts(variation, alone=True), after=self._fed)
             result.attempts += before

@@ -68,3 +68,22 @@ def test_a_repeat_that_came_only_because_we_were_kept_from_running_is_told(clock
     early = Lateness(clock)
     early.repeat(2 * SECOND, 0.01)  # a probe at the tail, which needs no timer of ours
     assert early.repeated == 0
+
+
+def test_a_slow_call_is_no_lateness_but_may_bring_a_repeat(clock):
+    lateness = Lateness(clock)
+    clock.time = SECOND
+    lateness.call(SECOND // 2, SECOND)
+    lateness.step(SECOND)
+    assert not lateness.too_much(timed=True)
+    lateness.repeat(SECOND + 1_000_000, 0.501)
+    assert lateness.too_much(timed=False)
+
+
+def test_the_time_until_the_loop_comes_round_to_us_is_lost(clock):
+    lateness = Lateness(clock)
+    clock.time = SECOND
+    lateness.woken(SECOND // 2)
+    assert lateness.seconds == pytest.approx(0.5)
+    lateness.repeat(SECOND + 1_000_000, 0.501)
+    assert lateness.repeated == pytest.approx(0.5)

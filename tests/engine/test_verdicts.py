@@ -168,6 +168,29 @@ def test_the_way_that_was_taken_is_reported():
     assert after_handshake(steps)[0].verdict is FAIL
 
 
+def test_a_due_retransmission_is_none_of_the_ways_where_one_is_nothing_new():
+    steps = textwrap.dedent(
+        """
+        - send: ACK
+        - expect: ACK "abc"
+        - wait: 400ms
+        - send: ACK seq=rcv.nxt+1000 ack=snd.una "gap"
+        - any-of:
+            silent:
+              - expect: nothing{new}
+            acknowledged:
+              - expect: ACK
+        """
+    )
+    script = {0: [R(ACK, 1, 1, b"abc")], 1: [R(ACK, 1, 1, b"abc")]}
+    answered = {**script, 1: [*script[1], R(ACK, 4, 1)]}
+    result, _ = after_handshake(steps.format(new=" new"), script)
+    assert (result.verdict, list(result.observations.values())) == (PASS, ["silent"])
+    result, _ = after_handshake(steps.format(new=" new"), answered)
+    assert list(result.observations.values()) == ["acknowledged"]
+    assert after_handshake(steps.format(new=""), script)[0].verdict is FAIL
+
+
 @pytest.mark.parametrize(("copies", "verdict"), [(1, FAIL), (2, PASS), (3, PASS), (4, FAIL)])
 def test_times_are_counted(copies, verdict):
     steps = "- send: RST seq=rcv.nxt+9\n- expect: ACK\n  times: 2..3\n"

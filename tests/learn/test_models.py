@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conformance.catalogue import load as catalogue_load
 from conformance.learn import files, rules
@@ -73,6 +75,36 @@ def test_a_model_with_old_verdicts_is_named(tmp_path):
     findings.write_text(findings.read_text().partition("\n")[2])
     assert stale(tmp_path) == ["linux-flags"]
     assert "Not judged by today's rules (`--stale` does it): linux-flags." in tables(models(tmp_path), stale(tmp_path))
+
+
+def _of(name: str) -> dict[str, list[str]]:
+    """What a stack's baseline says: requirement -> cases."""
+    path = FOLDER.parent / "baselines" / f"{name}.yaml"
+    found: dict[str, list[str]] = {}
+    for entry in yaml.safe_load(path.read_text())["deviations"]:
+        cases = entry.get("cases") or {entry["case"]: entry.get("requirement")}
+        for case, names in cases.items() if entry["verdict"] in ("FAIL", "DEVIATION") else ():
+            for one in [names] if isinstance(names, str) else names or ["*"]:
+                found.setdefault(one, []).append(str(case).partition("[")[0])
+    return found
+
+
+def test_every_finding_is_caught_by_a_case():
+    page = (FOLDER / "README.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| ((?:`RFC[^`]+` ?)+)\| [^|]+ \| `([^`]+)` \|$", page, re.MULTILINE)
+    named = {(stack, one): case for stack, ids, case in rows for one in re.findall(r"`([^`]+)`", ids)}
+    known = {stack: _of(stack) for stack in {path.stem.split("-")[0] for path in MODELS}}
+    lacking, used = set(), set()
+    for path in FOLDER.glob("*.txt"):
+        stack = path.stem.split("-")[0]
+        for one in re.findall(r"^(?!property )[A-Za-z ]+ (RFC[\w.-]+): ", path.read_text(), re.MULTILINE):
+            if one in known[stack]:
+                continue
+            used.add((stack, one))
+            if named.get((stack, one)) not in {case for cases in known[stack].values() for case in cases}:
+                lacking.add((path.stem, one))
+    assert lacking == set(), "a finding that no case catches: make one, or say in README.md from which it follows"
+    assert set(named) - used == set(), "rows of README.md that no finding needs"
 
 
 def test_a_page_without_marks_is_refused():
