@@ -69,7 +69,10 @@ class Lateness:
             self._lost.append((now - round(held * 1e9), now))
 
     def call(self, begin: int, end: int) -> None:
-        """An agent's answer was waited for. That is no lateness, but a timer of the target may have run meanwhile."""
+        """An agent's answer was waited for. That is no lateness short of a timer's length, after which a stack that was
+        idle may begin anew; but a timer of the target may have run meanwhile."""
+        if end - begin >= DUE:
+            self.add((end - begin) / 1e9)
         if end - begin > ORDINARY * 1e9:
             self._lost.append((begin, end))
 

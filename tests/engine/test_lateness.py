@@ -73,10 +73,18 @@ def test_a_repeat_that_came_only_because_we_were_kept_from_running_is_told(clock
 def test_a_slow_call_is_no_lateness_but_may_bring_a_repeat(clock):
     lateness = Lateness(clock)
     clock.time = SECOND
-    lateness.call(SECOND // 2, SECOND)
+    for begin in (SECOND // 10 * 9, SECOND // 10 * 8):
+        lateness.call(begin, begin + SECOND // 10)
     lateness.step(SECOND)
     assert not lateness.too_much(timed=True)
-    lateness.repeat(SECOND + 1_000_000, 0.501)
+    lateness.repeat(SECOND + 1_000_000, 0.201)
+    assert lateness.too_much(timed=False)
+
+
+def test_a_call_that_takes_as_long_as_a_timer_is_lateness(clock):
+    lateness = Lateness(clock)
+    clock.time = SECOND
+    lateness.call(SECOND // 2, SECOND)
     assert lateness.too_much(timed=False)
 
 
