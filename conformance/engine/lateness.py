@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.cases.model import Expect, Step
 from conformance.engine.clock import Clock
-from conformance.tcp.recognise import DUE, is_keep_alive, is_window_probe
+from conformance.tcp.recognise import DUE, PROBE_DUE, is_keep_alive, is_window_probe
 from conformance.tcp.segment import Segment
 from conformance.tcp.tcb import TCB
 
@@ -98,4 +98,5 @@ def by_timer(segment: Segment, tcb: TCB) -> bool:
     if is_window_probe(segment, tcb) or is_keep_alive(segment, tcb):
         return True
     first = tcb.copies.get(tcb.snd_una)
-    return bool(segment.length) and segment.time - max(tcb.una_time, first.time if first else 0) >= DUE
+    due = PROBE_DUE if tcb.sack_on else DUE
+    return bool(segment.length) and segment.time - max(tcb.una_time, first.time if first else 0) >= due

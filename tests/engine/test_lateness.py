@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.engine.lateness import FADES, Lateness
+from conformance.engine.lateness import FADES, Lateness, by_timer
+from conformance.tcp.segment import ACK, Segment
+from conformance.tcp.tcb import TCB
 
 SECOND = 1_000_000_000
 
@@ -95,3 +97,12 @@ def test_the_time_until_the_loop_comes_round_to_us_is_lost(clock):
     assert lateness.seconds == pytest.approx(0.5)
     lateness.repeat(SECOND + 1_000_000, 0.501)
     assert lateness.repeated == pytest.approx(0.5)
+
+
+def test_new_text_on_a_connection_with_sack_may_be_a_probe_of_the_tail():
+    tcb = TCB(1000, 4, 1500)
+    text = Segment(ACK, 5001, 1001, 65535, payload=b"x")
+    text.time = tcb.una_time + SECOND // 10
+    assert not by_timer(text, tcb)
+    tcb.sack_on = True
+    assert by_timer(text, tcb)
