@@ -33,6 +33,8 @@ class Program:
     """Of the link, in real time (octets)."""
     announces: bool = False
     """It says `{"ready": true}` once its end of the channel is fit to be written to: a serial line is not at first."""
+    serial: bool = False
+    """The channel is a serial line to it, which holds little: long lines go in pieces."""
     with_sysctls: Callable[[Mapping[str, str]], Program] | None = None
     """Of a Linux that can be started with other sysctls, by their full names: how it is started so."""
 

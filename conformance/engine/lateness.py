@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.cases.model import Expect, Step
 from conformance.engine.clock import Clock
-from conformance.tcp.recognise import DUE, is_keep_alive, is_window_probe
+from conformance.tcp.recognise import DUE, PROBE_DUE, is_keep_alive, is_window_probe
 from conformance.tcp.segment import Segment
 from conformance.tcp.tcb import TCB
 
@@ -69,7 +69,10 @@ class Lateness:
             self._lost.append((now - round(held * 1e9), now))
 
     def call(self, begin: int, end: int) -> None:
-        """An agent's answer was waited for. That is no lateness, but a timer of the target may have run meanwhile."""
+        """An agent's answer was waited for. That is no lateness short of a timer's length, after which a stack that was
+        idle may begin anew; but a timer of the target may have run meanwhile."""
+        if end - begin >= DUE:
+            self.add((end - begin) / 1e9)
         if end - begin > ORDINARY * 1e9:
             self._lost.append((begin, end))
 
@@ -95,4 +98,5 @@ def by_timer(segment: Segment, tcb: TCB) -> bool:
     if is_window_probe(segment, tcb) or is_keep_alive(segment, tcb):
         return True
     first = tcb.copies.get(tcb.snd_una)
-    return bool(segment.length) and segment.time - max(tcb.una_time, first.time if first else 0) >= DUE
+    due = PROBE_DUE if tcb.sack_on else DUE
+    return bool(segment.length) and segment.time - max(tcb.una_time, first.time if first else 0) >= due

@@ -60,10 +60,11 @@ class Channel:
         process: Process | None = None,
         *,
         announces: bool = False,
+        serial: bool = False,
         virtual: bool = False,
     ) -> None:
         self._socket = connected
-        self._announces = announces
+        self._announces, self._serial = announces, serial
         self._virtual = virtual
         self._greeted = False
         self._silent_from: float | None = None  # the processor time of the stack when it fell silent (s)
@@ -106,7 +107,8 @@ class Channel:
             raise AdapterError(f"{program.argv[0]}: {problem.strerror}") from problem
         finally:
             theirs.close()
-        return cls(ours, heard, process, announces=program.announces, virtual=frames is None)
+        serial = program.serial
+        return cls(ours, heard, process, announces=program.announces, serial=serial, virtual=frames is None)
 
     def fileno(self) -> int:
         """For the loop that watches it."""
@@ -127,7 +129,7 @@ class Channel:
 
     def _write(self, message: Mapping[str, object]) -> None:
         line = _octets(message)
-        if self._announces and len(line) > 2 * PIECE:
+        if self._serial and len(line) > 2 * PIECE:
             text = line[:-1].decode()
             *pieces, text = (text[at : at + PIECE] for at in range(0, len(text), PIECE))
             for piece in pieces:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.engine.lateness import FADES, Lateness
+from conformance.engine.lateness import FADES, Lateness, by_timer
+from conformance.tcp.segment import ACK, Segment
+from conformance.tcp.tcb import TCB
 
 SECOND = 1_000_000_000
 
@@ -73,10 +75,18 @@ def test_a_repeat_that_came_only_because_we_were_kept_from_running_is_told(clock
 def test_a_slow_call_is_no_lateness_but_may_bring_a_repeat(clock):
     lateness = Lateness(clock)
     clock.time = SECOND
-    lateness.call(SECOND // 2, SECOND)
+    for begin in (SECOND // 10 * 9, SECOND // 10 * 8):
+        lateness.call(begin, begin + SECOND // 10)
     lateness.step(SECOND)
     assert not lateness.too_much(timed=True)
-    lateness.repeat(SECOND + 1_000_000, 0.501)
+    lateness.repeat(SECOND + 1_000_000, 0.201)
+    assert lateness.too_much(timed=False)
+
+
+def test_a_call_that_takes_as_long_as_a_timer_is_lateness(clock):
+    lateness = Lateness(clock)
+    clock.time = SECOND
+    lateness.call(SECOND // 2, SECOND)
     assert lateness.too_much(timed=False)
 
 
@@ -87,3 +97,12 @@ def test_the_time_until_the_loop_comes_round_to_us_is_lost(clock):
     assert lateness.seconds == pytest.approx(0.5)
     lateness.repeat(SECOND + 1_000_000, 0.501)
     assert lateness.repeated == pytest.approx(0.5)
+
+
+def test_new_text_on_a_connection_with_sack_may_be_a_probe_of_the_tail():
+    tcb = TCB(1000, 4, 1500)
+    text = Segment(ACK, 5001, 1001, 65535, payload=b"x")
+    text.time = tcb.una_time + SECOND // 10
+    assert not by_timer(text, tcb)
+    tcb.sack_on = True
+    assert by_timer(text, tcb)

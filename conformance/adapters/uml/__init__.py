@@ -37,6 +37,7 @@ def prepare(profile: str, cache: Path) -> Program:
             clock="real",
             at_once=16,
             announces=True,
+            serial=True,
             with_sysctls=program,
         )
 
