@@ -18,7 +18,8 @@ LONGER = 3
 ATTEMPTS = 5
 """How often a variation is run before INCONCLUSIVE is its verdict."""
 IN_A_CROWD = 2
-"""How often it is run beside others where what decided nothing was our own lateness: more of the same is no help."""
+"""How often it is run beside others where what decided nothing was our own lateness: more of the same is no help, and
+it will be run alone, but for a bad path."""
 CONFIRMATIONS, ON_A_BAD_PATH, PASSES = 3, 8, 2
 """How often the same must be found on a path that may lose, double or reorder frames before it counts; on one that
 was seen to do so; and how often a variation must pass there, for what did not come may have been lost."""
@@ -51,12 +52,13 @@ class Tally:
             self.missing = 0
             # What was in our way may be gone by then.
             self.pause = RETRY_AFTER * 3 ** (0 if self._alone else min(self._undecided - 1, LONGER))
-            enough = IN_A_CROWD if result.late and not self._alone else ATTEMPTS
+            sound = target.calibration.barrier_sound
+            enough = IN_A_CROWD if result.late and sound and not self._alone else ATTEMPTS
             return self._undecided >= enough + self._found.total()
         wanted, outcome = _wanted(result, target), _outcome(result)
         self._found[outcome] += 1
         self.missing, self.pause = wanted - self._found[outcome], 0.0 if self._alone else RETRY_AFTER
-        if self.missing > 0 and self._attempts >= ATTEMPTS + wanted:
+        if self.missing > 0 and self._found.total() >= ATTEMPTS + wanted:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"the path disturbs: {self._attempts} attempts found different things: {result.reason}"
             return True

@@ -7,8 +7,9 @@ from engine.fakes import FakeTarget, R, VirtualClock, variation
 from engine.playing import FAIL, INCONCLUSIVE, PASS, after_handshake
 
 from conformance.catalogue import load as load_catalogue
+from conformance.engine.result import Result
 from conformance.engine.scheduler import Engine
-from conformance.engine.tally import CONFIRMATIONS, ON_A_BAD_PATH, PASSES
+from conformance.engine.tally import ATTEMPTS, CONFIRMATIONS, IN_A_CROWD, ON_A_BAD_PATH, PASSES, Tally
 from conformance.tcp.segment import ACK, SYN
 
 DATA = R(ACK, 1, 1, b"abc")
@@ -85,6 +86,14 @@ def test_an_outcome_is_confirmed_as_often_as_its_path_asks(steps, sound, attempt
         assert future.result(10).attempts == attempts
     finally:
         running.stop()
+
+
+@pytest.mark.parametrize(("sound", "enough"), [(True, IN_A_CROWD), (False, ATTEMPTS)])
+def test_lateness_is_tried_longer_where_nothing_is_run_again_alone(sound, enough):
+    target = FakeTarget(VirtualClock(), {}, sound=sound)
+    tally = Tally()
+    late = Result("t", "t.yaml", "T", (), INCONCLUSIVE, "late", late=True)
+    assert [tally.decides(late, target) for _ in range(enough)] == [False] * (enough - 1) + [True]
 
 
 def test_a_finding_that_does_not_come_again_gives_way_to_what_does():
