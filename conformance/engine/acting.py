@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
 from conformance.cases import model as m
-from conformance.engine import calls
+from conformance.engine import calls, expecting
 from conformance.engine.context import SETTLE, Run
 from conformance.engine.craft import again, encoder_of, icmp_frame, segment_of, stream_of
 from conformance.engine.ending import Inconclusive, StepFailed, Stopped
@@ -179,6 +179,8 @@ async def _any_segment(run: Run, step: m.AnyOf) -> int:
                 if fits and not differences(first, conn.queue[0], run.scope, conn):  # type: ignore[arg-type]
                     return index
             segment = conn.queue[0]
+            if quiet is not None and not lenient:
+                expecting.undecidable(run, conn, segment)
             admitted = lenient or (quiet is None and is_copy(segment, conn.tcb))
             if not admitted or own_accord(segment, conn.tcb) is None:
                 raise run.fail(step, "none of the ways was taken", expected=" | ".join(wanted), by=(conn, segment))
@@ -236,7 +238,7 @@ async def check_(run: Run, step: m.Check) -> None:
     if not _holds(run, step):
         conn = run.conn(step.conn)
         left, right = reader(step.left)(run.scope, conn), reader(step.right)(run.scope, conn)
-        if not run.target.calibration.barrier_sound and (reads_times(step.left) or reads_times(step.right)):
+        if run.target.calibration.lossy and (reads_times(step.left) or reads_times(step.right)):
             raise Inconclusive(f"the path takes its own time: {_text(step)} does not hold, {left} and {right}")
         raise run.fail(step, "the comparison does not hold", expected=_text(step), seen=f"{left} and {right}")
 

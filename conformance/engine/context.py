@@ -294,7 +294,7 @@ class Run:
     def _violation(self, conn: Conn, segment: Segment) -> Violation | None:
         """The invariant that a segment breaks. Raises Inconclusive where the path may have broken it."""
         broken = conn.watch.violation(segment, conn.tcb, conn.highest)
-        if broken is not None and broken.name in BY_PATH and not self.target.calibration.barrier_sound:
+        if broken is not None and broken.name in BY_PATH and self.target.calibration.lossy:
             raise Inconclusive(f"on a path that loses or delays this may be due: {broken.message} ({broken.name})")
         return broken
 

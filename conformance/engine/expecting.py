@@ -231,13 +231,18 @@ async def nothing(run: Run, step: Expect, conn: Conn) -> None:
     while conn.queue or (deadline and await run.arrival(conn, deadline)):
         segment = conn.queue[0]
         why = own_accord(segment, conn.tcb) if step.line.new else None
-        if why is None and segment.seq in conn.tcb.copies and run.target.calibration.lossy:
-            raise Inconclusive("a repeat came where nothing may come: on a path that loses or delays, it may be due")
         if why is None:
+            undecidable(run, conn, segment)
             raise run.fail(step, "a segment came where nothing may come", expected="nothing", by=(conn, segment))
         run.take(conn, step)
         run.admitted(conn, why)
     run.acted = False
+
+
+def undecidable(run: Run, conn: Conn, segment: Segment) -> None:
+    """Raises Inconclusive for a repeat where nothing may come, on a path that loses or delays."""
+    if segment.seq in conn.tcb.copies and run.target.calibration.lossy:
+        raise Inconclusive("a repeat came where nothing may come: on a path that loses or delays, it may be due")
 
 
 async def _stream(run: Run, step: Expect, conn: Conn, line: Stream) -> None:
@@ -266,4 +271,4 @@ async def _stream(run: Run, step: Expect, conn: Conn, line: Stream) -> None:
         got += size
 
 
-__all__ = ["accept", "acknowledge", "bounds", "expect", "mismatch", "nothing", "patience"]
+__all__ = ["accept", "acknowledge", "bounds", "expect", "mismatch", "nothing", "patience", "undecidable"]

@@ -224,8 +224,8 @@ class Engine:
 
     async def _decide(self, variation: Variation) -> Result:
         result = await self._attempts(variation)
-        sound = self.target is not None and self.target.calibration.barrier_sound
-        if result.verdict is Verdict.INCONCLUSIVE and result.late and sound and self._width > 1:
+        lossy = self.target is not None and self.target.calibration.lossy
+        if result.verdict is Verdict.INCONCLUSIVE and result.late and not lossy and self._width > 1:
             # Those that ran beside it kept us from it: again once they are done. Where it takes many attempts that
             # agree, it would be for too long.
             before = result.attempts

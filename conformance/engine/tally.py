@@ -52,8 +52,8 @@ class Tally:
             self.missing = 0
             # What was in our way may be gone by then.
             self.pause = RETRY_AFTER * 3 ** (0 if self._alone else min(self._undecided - 1, LONGER))
-            sound = target.calibration.barrier_sound
-            enough = IN_A_CROWD if result.late and sound and not self._alone else ATTEMPTS
+            lossy = target.calibration.lossy
+            enough = IN_A_CROWD if result.late and not lossy and not self._alone else ATTEMPTS
             return self._undecided >= enough + self._found.total()
         wanted, outcome = _wanted(result, target), _outcome(result)
         self._found[outcome] += 1
@@ -67,7 +67,7 @@ class Tally:
 
 def _wanted(result: Result, target: Target) -> int:
     """How often an outcome must be seen before it counts."""
-    bad = not target.calibration.barrier_sound
+    bad = target.calibration.lossy
     if result.verdict is Verdict.PASS:
         return PASSES if bad and result.unproven else 1
     if target.clean_path or result.finding is None or result.verdict not in _FOUND:
