@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
 from conformance.cases import model as m
-from conformance.engine import calls, expecting
+from conformance.engine import calls
 from conformance.engine.context import SETTLE, Run
 from conformance.engine.craft import again, encoder_of, icmp_frame, segment_of, stream_of
 from conformance.engine.ending import Inconclusive, StepFailed, Stopped
 from conformance.engine.expectation import differences, expected_text
-from conformance.engine.expecting import expect, patience
+from conformance.engine.expecting import expect, patience, undecidable
 from conformance.engine.naming import name_state
 from conformance.engine.pacing import must_wait, pace
 from conformance.engine.result import Event
@@ -180,7 +180,7 @@ async def _any_segment(run: Run, step: m.AnyOf) -> int:
                     return index
             segment = conn.queue[0]
             if quiet is not None and not lenient:
-                expecting.undecidable(run, conn, segment)
+                undecidable(run, conn, segment)
             admitted = lenient or (quiet is None and is_copy(segment, conn.tcb))
             if not admitted or own_accord(segment, conn.tcb) is None:
                 raise run.fail(step, "none of the ways was taken", expected=" | ".join(wanted), by=(conn, segment))

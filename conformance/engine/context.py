@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from conformance.cases.model import Connection, Step, Variation
@@ -14,6 +14,7 @@ from conformance.engine.clock import Clock
 from conformance.engine.ending import Inconclusive, StepFailed
 from conformance.engine.expectation import seen_text
 from conformance.engine.lateness import Lateness, by_timer, timeless
+from conformance.engine.pace import Pace
 from conformance.engine.parting import reset
 from conformance.engine.result import Difference, Event, Finding, NamedState
 from conformance.engine.scope import Conn, HarnessError, Scope
@@ -23,32 +24,13 @@ from conformance.tcp.recognise import is_window_update, own_accord
 from conformance.tcp.segment import SYN, IcmpMessage, Segment
 from conformance.tcp.sequence import before
 from conformance.tcp.tcb import TCB
-from conformance.wire.base import Calibration, Inbox
+from conformance.wire.base import Inbox
 from conformance.wire.codec import Encoder, decode
 
 SETTLE = 0.5
 """Seconds within which a permitted delay of an acknowledgement ends (RFC 9293 section 3.8.6.3, SHLD-18's bound)."""
 MOST_SEEN, MOST_OCTETS = 50_000, 100_000_000
 """Frames of the target that one case looks at, and octets: far more than any case asks for."""
-UNPROVEN = 0.2
-"""Seconds to wait for silence where the barrier is not sound, at least."""
-_ANSWERS = 5
-"""How many times longer than nearly all answers take silence must last there."""
-
-
-@dataclass(slots=True)
-class Pace:
-    """What was calibrated on this path, in seconds."""
-
-    slack: float = 0.01
-    challenge_interval: float = 0.0
-    with_text: bool = False
-
-
-def _slack(measured: Calibration) -> float:
-    """Seconds by which an answer may be late on this path; where nothing is lost it is machines that make it late."""
-    wide = 20 * measured.reply_p99
-    return max(0.005, wide if measured.lossy else min(wide, 0.05 + 2 * measured.reply_p99))
 
 
 class Run:
@@ -98,9 +80,7 @@ class Run:
         self.inbox.wake = self._wake
         self.queues: dict[tuple[int, int], deque[Segment]] = {}
         self.scope = Scope({}, {}, self.base)
-        calibration = target.calibration
-        able = target.capabilities
-        self.pace = Pace(_slack(calibration), able.challenge_interval, able.throttles_text)
+        self.pace = Pace.of(target.calibration, target.capabilities)
         self.delayed = variation.case.needs.link == "delayed-ack" or not target.capabilities.quick_ack
         self.pair = target.open_pair(variation.version, variation.case.needs.link)  # type: ignore[arg-type]
         if service is not None:
@@ -308,11 +288,10 @@ class Run:
 
     async def prove(self) -> None:
         """Prove that what the target was going to send at once has arrived. Raises Inconclusive."""
-        calibration = self.target.calibration
-        if not calibration.barrier_sound:
+        if not self.target.calibration.barrier_sound:
             self.unproven = True
             self.timers_ran = self.timers_ran or any(conn.tcb.timer_runs for conn in self.scope.conns.values())
-            await self.sleep(max(UNPROVEN, _ANSWERS * calibration.reply_p99))
+            await self.sleep(self.pace.silence)  # there is no proof here
         elif not self.target.barrier.prove_now():
             for _ in range(3):
                 if await self.target.barrier.prove(0.5):

@@ -20,8 +20,8 @@ LATE = 0.03
 the target."""
 TIMER = DUE / 1e9
 """The same for any other: from then on a timer of the target may have run out that otherwise would not have."""
-ORDINARY = 0.001
-"""Seconds between two steps that are no lateness: what a step costs."""
+ORDINARY = 1_000_000
+"""ns between two steps that are no lateness: what a step costs."""
 
 
 class Lateness:
@@ -49,31 +49,32 @@ class Lateness:
     def timer(self, begin: int, deadline: int, fired: int) -> None:
         """A wait that began at `begin` should have ended at `deadline`, and did at `fired`."""
         self.add((fired - deadline) / 1e9 - SHARE * (deadline - begin) / 1e9)
-        if fired - deadline > ORDINARY * 1e9:
-            self._lost.append((deadline, fired))
+        self._lose(deadline, fired)
 
     def woken(self, at: int) -> None:
         """What was waited for came at `at`, and only now has the loop come round to us."""
         now = self._clock.now()
         self.add((now - at) / 1e9)
-        if now - at > ORDINARY * 1e9:
-            self._lost.append((at, now))
+        self._lose(at, now)
 
     def step(self, waited: int) -> None:
         """A step begins, or is judged: time since the one before that was not `waited` for (ns in all) was lost."""
         now = self._clock.now()
-        held = (now - self._marked - waited + self._marked_waited) / 1e9
+        held = now - self._marked - waited + self._marked_waited
         self._marked, self._marked_waited = now, waited
         if held > ORDINARY:
-            self.add(held)
-            self._lost.append((now - round(held * 1e9), now))
+            self.add(held / 1e9)
+            self._lose(now - held, now)
 
     def call(self, begin: int, end: int) -> None:
         """An agent's answer was waited for. That is no lateness short of a timer's length, after which a stack that was
         idle may begin anew; but a timer of the target may have run meanwhile."""
         if end - begin >= DUE:
             self.add((end - begin) / 1e9)
-        if end - begin > ORDINARY * 1e9:
+        self._lose(begin, end)
+
+    def _lose(self, begin: int, end: int) -> None:
+        if end - begin > ORDINARY:
             self._lost.append((begin, end))
 
     def repeat(self, at: int, gap: float) -> None:

@@ -52,6 +52,7 @@ def _current(segment: Segment, tcb: TCB) -> bool:
 async def pace(run: Run, conn: Conn, segment: Segment) -> None:
     """Wait until the target may answer `segment`, if an answer before it was of the throttled kind."""
     if must_wait(run, conn, segment):
+        # Only time lifts a limit of the target's.
         await run.sleep(run.pace.challenge_interval - (run.clock.now() - conn.challenged) / 1e9)
         run.pump()
         conn.challenged = run.clock.now()

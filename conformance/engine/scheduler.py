@@ -180,7 +180,7 @@ class Engine:
                 variation = waiting.popleft()
                 self._keep(asyncio.get_running_loop().create_task(self._one(variation, futures[variation.id])))
                 if len(waiting) % BURST == 0:
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)  # a look at timers and arrivals
         finally:
             for variation in waiting:
                 futures[variation.id].cancel()

@@ -254,7 +254,7 @@ async def _rest(run: Run, conn: Conn) -> None:
         return
     left = interval - (run.clock.now() - last.time) / 1e9
     if left > 0:
-        await run.sleep(left)
+        await run.sleep(left)  # only time lifts a limit of the target's
         _take_all(run, conn, Observed(""))  # a timer's doing, no answer
 
 

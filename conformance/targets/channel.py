@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import json
-import os
 import select
 import signal
 import socket
@@ -72,8 +71,6 @@ class Channel:
         self._heard = heard
         self._process = process
         connected.settimeout(PATIENCE)
-        self._poll = select.poll()
-        self._poll.register(connected.fileno(), select.POLLIN)
         self._until = float("inf")
         self._said = 0
         self._in = bytearray()
@@ -110,8 +107,8 @@ class Channel:
             raise AdapterError(f"{program.argv[0]}: {problem.strerror}") from problem
         finally:
             theirs.close()
-        serial = program.serial
-        return cls(ours, heard, process, announces=program.announces, serial=serial, virtual=frames is None)
+        how = {"announces": program.announces, "serial": program.serial, "virtual": frames is None}
+        return cls(ours, heard, process, **how)
 
     def fileno(self) -> int:
         """For the loop that watches it."""
@@ -168,9 +165,6 @@ class Channel:
 
     def _receive(self) -> bytes:
         """What the agent says next. Raises TimeoutError, OSError."""
-        if self.beside is None and self._greeted and self._poll.poll(_PIECE_OF_PATIENCE * 1000):
-            self._silent_from = None
-            return os.read(self._socket.fileno(), 1 << 16)
         descriptor, take = self.beside or (None, None)
         patience = self._socket.gettimeout()
         until = time.monotonic() + (PATIENCE if patience is None else patience)
@@ -205,7 +199,7 @@ class Channel:
         before, runs = self._process.work()
         if not runs:
             return False
-        time.sleep(_LOOK)
+        time.sleep(_LOOK)  # its processor time in that long is what is asked for
         return self._process.work()[0] - before < _LOOK / 2
 
     def _count(self) -> None:

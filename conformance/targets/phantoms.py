@@ -52,12 +52,14 @@ class Phantoms:
         self._live[tester] = self._live.get(tester, 0) + 1
         return Endpoints(version, tester, target, TESTER_PORTS[self._port % len(TESTER_PORTS)], target_port)
 
-    def release(self, pair: Endpoints) -> bool:
-        """Give a pair back: its address rests, behind all others, once it has none left (true). Safe to call twice."""
+    def lent(self, pair: Endpoints) -> bool:
+        """Its address is one of these, and in use."""
+        return pair.tester in self._live
+
+    def release(self, pair: Endpoints) -> None:
+        """Give a pair back: its address rests, behind all others, once it has none left. Safe to call twice."""
         left = self._live.get(pair.tester, 0) - 1
         if left > 0:
             self._live[pair.tester] = left
         elif self._live.pop(pair.tester, None) is not None:
             self._free[pair.version].append(pair.tester)
-            return True
-        return False

@@ -67,8 +67,6 @@ class ProgramStack:
         self._phantoms = {
             link: Phantoms([ipaddress.ip_network(text) for text in prefixes]) for link, prefixes in TESTERS.items()
         }
-        self._links: dict[bytes, Link] = {}
-        """Of each tester address that is in use."""
         frames = self._start()
         self._wire = _Watched(
             frames, self, tester_mac=mac(ROUTER_MAC), target_mac=mac(TARGET_MAC), mtu=program.mtu, other=self._neighbour
@@ -195,14 +193,13 @@ class ProgramStack:
         if self.died is not None:
             self._restart()
         phantoms = self._phantoms[link]
-        tester = phantoms.take(version)
-        self._links[tester] = link
-        return phantoms.pair(version, tester, _target(version), self._port())
+        return phantoms.pair(version, phantoms.take(version), _target(version), self._port())
 
     def sibling_pair(self, pair: Endpoints, *, same_target_port: bool) -> Endpoints:
         """A further pair from the same tester address: another tester port, and perhaps another target port."""
         port = pair.target_port if same_target_port else self._port()
-        return self._phantoms[self._links[pair.tester]].pair(pair.version, pair.tester, pair.target, port)
+        phantoms = next(phantoms for phantoms in self._phantoms.values() if phantoms.lent(pair))
+        return phantoms.pair(pair.version, pair.tester, pair.target, port)
 
     def _port(self) -> int:
         self._next += 1
@@ -210,8 +207,8 @@ class ProgramStack:
 
     def release(self, pair: Endpoints) -> None:
         """Give the pair back. Safe to call twice."""
-        if pair.tester in self._links and self._phantoms[self._links[pair.tester]].release(pair):
-            del self._links[pair.tester]
+        for phantoms in self._phantoms.values():
+            phantoms.release(pair)
 
     def socket(self, pair: Endpoints) -> ChannelSocket:
         """A fresh socket of the application for this pair. Raises StackDied, AdapterError."""

@@ -216,7 +216,7 @@ def calibrate(
     for more in range(_MORE):
         if not max(_CALM, _UNEVEN * found.reply_median) < found.reply_p99 < float("inf"):
             break
-        sleep(_PAUSE * 2**more)
+        sleep(_PAUSE * 2**more)  # only time ends what keeps the machine busy
         again = _calibrated(wire, barrier, paths, closed_port, trials, patience)
         found = replace(
             min(found, again, key=lambda one: one.reply_p99),

@@ -108,6 +108,14 @@ def judged(asker, text, change):
     return breach
 
 
+def assert_breach(asker, text, change, requirement):
+    """The word is right as it is, and breaks the requirement once it is changed."""
+    assert judged(asker, text, lambda observed: None) is None
+    breach = judged(asker, text, change)
+    assert breach is not None
+    assert breach.requirement == requirement
+
+
 def silence(observed):
     observed.replies, observed.at, observed.parts = [], [], []
 
@@ -147,10 +155,7 @@ def elsewhere(observed):
     ],
 )
 def test_each_wrong_answer_is_a_breach_of_its_requirement(linux, text, change, requirement):
-    assert judged(linux, text, lambda observed: None) is None
-    breach = judged(linux, text, change)
-    assert breach is not None
-    assert breach.requirement == requirement
+    assert_breach(linux, text, change, requirement)
 
 
 def still_opening(observed):
@@ -171,10 +176,7 @@ def opens(observed):
     ],
 )
 def test_each_wrong_answer_of_a_client_is_a_breach(client, text, change, requirement):
-    assert judged(client, text, lambda observed: None) is None
-    breach = judged(client, text, change)
-    assert breach is not None
-    assert breach.requirement == requirement
+    assert_breach(client, text, change, requirement)
 
 
 def test_what_lwip_does_wrong_is_found_and_its_cases_are_read(lwip, tmp_path):

@@ -71,7 +71,7 @@ class Agent(serving.Agent):
     async def _until(self, held: Held, events: int) -> None:
         """Until the stack says that a call would not block."""
         while not self._library.ready(held.fd, events):
-            await asyncio.sleep(_AGAIN)
+            await asyncio.sleep(_AGAIN)  # its library can be asked only: no descriptor tells
             if held.gone:
                 raise Refused("EBADF")
 
