@@ -18,10 +18,11 @@ BELOW: dict[str, set[str]] = {
     "catalogue": {"tcp"},
     "wire": {"tcp"},
     "adapters": set(),
-    "targets": {"tcp", "wire", "adapters"},
+    "jsonlines": set(),
+    "targets": {"tcp", "wire", "adapters", "jsonlines"},
     "engine": {"tcp", "cases", "catalogue", "wire", "targets"},
 }
-BELOW["learn"] = BELOW["report"] = BELOW["engine"] | {"engine"}
+BELOW["learn"] = BELOW["report"] = BELOW["engine"] | {"engine", "jsonlines"}
 # What both fronts share: which cases there are, and which of them are meant.
 BELOW["selection"] = BELOW["report"] | {"report", "learn"}
 BELOW["suite"] = BELOW["selection"] | {"selection"}

@@ -21,6 +21,17 @@ _PAGES = 20
 """Failures that are printed in full; the report has them all."""
 
 
+def _silent(loud: Any) -> Any:
+    """The class of a terminal like that one, but that it does nothing for any of thousands of reports."""
+
+    class Silent(type(loud)):  # type: ignore[misc]
+        def pytest_runtest_logstart(self) -> None: ...
+
+        def pytest_runtest_logreport(self) -> None: ...
+
+    return Silent
+
+
 class Front:
     """A pytest plugin that shows what we show in place of what pytest shows."""
 
@@ -53,7 +64,7 @@ class Front:
         loud = config.pluginmanager.get_plugin("terminalreporter")
         if loud is not None:
             config.pluginmanager.unregister(loud)
-            config.pluginmanager.register(type(loud)(config, self._silence), "terminalreporter")
+            config.pluginmanager.register(_silent(loud)(config, self._silence), "terminalreporter")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def run(paths: tuple[str, ...], **asked: Any) -> None:
 
     from conformance.cli.front import Front
 
+    warnings.simplefilter("ignore", pytest.PytestWarning)  # it can't write its cache, say: nothing of ours needs that
     front = Front(asked, [Path(path) for path in paths if Path(path).is_dir()], folder, early)
     code = int(pytest.main(_arguments(paths, asked, folder), plugins=[front]))
     sys.exit(front.finish(code))
@@ -100,7 +102,7 @@ def _arguments(paths: tuple[str, ...], asked: dict[str, Any], folder: Path) -> l
         ),
         # What only tests of Python need is done for every one of thousands of items otherwise.
         *(f"-pno:{plugin}" for plugin in ("doctest", "unittest", "faulthandler", "logging", "unraisableexception")),
-        *("-pno:threadexception", "-W", "ignore::pytest.PytestCacheWarning"),
+        *(f"-pno:{plugin}" for plugin in ("threadexception", "warnings", "subtests", "tmpdir")),
         f"--junitxml={folder / 'junit.xml'}",
         f"--report={folder}",
         f"--target={asked['target']}",

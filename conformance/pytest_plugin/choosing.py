@@ -39,7 +39,8 @@ def _check_baseline(config: pytest.Config, cases: list[CaseItem]) -> None:
     """Look for stale entries, when whole suites were collected."""
     if options.is_worker(config) or getattr(config.option, "lf", False) or config.option.collectonly:
         return
-    roots = {root_of(item.path, options.folders(config)).resolve() for item in cases}
+    folders = options.folders(config)
+    roots = {root_of(path, folders).resolve() for path in {item.path for item in cases}}
     named = {Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in config.args}
     if roots <= named:
         from conformance.pytest_plugin.recording import check_baseline

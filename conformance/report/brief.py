@@ -7,13 +7,13 @@ its nature, so that two runs with the same results make the same lines. Imports 
 from __future__ import annotations
 
 import contextlib
-import json
 import lzma
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from conformance.engine.result import Verdict
+from conformance.jsonlines import encode
 from conformance.report.reading import Reading, report_file
 
 SUFFIX = ".jsonl.xz"
@@ -48,16 +48,12 @@ def write(path: Path, output: Path) -> int:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with lzma.open(part, "wb", preset=9) as file:
-            file.writelines(map(_octets, (header, *lines, *([reading.footer] if reading.footer else []))))
+            file.writelines(map(encode, (header, *lines, *([reading.footer] if reading.footer else []))))
         part.replace(output)
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
     return len(lines)
-
-
-def _octets(line: Mapping[str, object]) -> bytes:
-    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
 
 def _brief(line: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str, object]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import sys
 import threading
@@ -22,6 +21,7 @@ from typing import Any, Literal, TextIO
 
 from conformance import __version__
 from conformance.engine.result import Event, Finding, Result, Verdict
+from conformance.jsonlines import decode, encode
 from conformance.report.text import event_text
 
 SCHEMA = "tcp-conformance-report"
@@ -176,10 +176,6 @@ def _event_line(event: Event, result: Result, frames: bool) -> dict[str, object]
     return line
 
 
-def _octets(line: Mapping[str, object]) -> bytes:
-    return json.dumps(line, separators=(",", ":"), default=repr).encode() + b"\n"
-
-
 class Writer:
     """Writes a report. Every line is in the hands of the kernel when `write` returns. Safe to use from any thread.
 
@@ -201,7 +197,7 @@ class Writer:
         self._pending: list[bytes] = []
         self._counts: Counter[str] = Counter()
         self._closed = False
-        self._put(_octets(header.line()))
+        self._put(encode(header.line()))
 
     @property
     def pending(self) -> int:
@@ -212,7 +208,7 @@ class Writer:
         self, result: Result, judgement: str | None = None, rerun: str | None = None, *, known: str | None = None
     ) -> None:
         """Add a result; see `result_line`."""
-        line = _octets(result_line(result, judgement, rerun, known=known, frames=self._frames))
+        line = encode(result_line(result, judgement, rerun, known=known, frames=self._frames))
         with self._lock:
             if self._closed:
                 raise ValueError(f"{self.path} has its footer already")
@@ -234,7 +230,7 @@ class Writer:
                 "not_run": list(not_run),
                 "writing": self.failed,
             }
-            self._put(_octets(footer))
+            self._put(encode(footer))
             if self._pending:
                 self._say(f"{len(self._pending)} line(s) of the report {self.path} are lost: {self.failed}")
             if self._file >= 0:
@@ -340,8 +336,8 @@ def _objects(path: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                value = json.loads(line)
-            except (ValueError, RecursionError):
+                value = decode(line)
+            except ValueError:
                 value = None
             if not line.endswith(b"\n"):
                 problems.append(f"line {number} is cut off")

@@ -5,7 +5,6 @@ Lines of results are copied as they stand. Imports this room's jsonl and reading
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conformance.engine.result import Verdict
+from conformance.jsonlines import encode
 from conformance.report.baseline import Kind, kernel_of
 from conformance.report.jsonl import ReportError, timestamp
 from conformance.report.reading import Reading
@@ -83,21 +83,17 @@ def merge(paths: Sequence[Path], output: Path, *, last: bool = False, any_suite:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            file.write(_octets(_header(readings, len(owner))))
+            file.write(encode(_header(readings, len(owner))))
             for number, reading in enumerate(readings):
                 wanted = [line for line in lines[number] if owner[line.id] == number]
                 file.writelines(reading.octets_at(line.place for line in wanted))
                 for kept in wanted:
                     done.count(kept)
-            file.write(_octets(_footer(readings, done, owner)))
+            file.write(encode(_footer(readings, done, owner)))
         part.replace(output)
     finally:
         part.unlink(missing_ok=True)
     return done
-
-
-def _octets(line: Mapping[str, Any]) -> bytes:
-    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
 
 def _alike(readings: Sequence[Reading], any_suite: bool) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import json
 import lzma
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from conformance.engine.result import Difference, Event, Finding, NamedState, Place, Result, Verdict
+from conformance.jsonlines import decode
 from conformance.report.jsonl import SCHEMA, VERSION, ReportError, footer_problems
 
 __all__ = ["SUFFIXES", "Reading", "ReportError", "nanoseconds", "report_file", "result_of"]
@@ -106,8 +106,8 @@ class Reading:
 
 def _object(line: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+        value = decode(line)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
 

@@ -2,14 +2,12 @@
 
 `Channel` starts the agent and keeps the order; it knows nothing of sockets, cases or clocks. Blames are kept apart:
 `StackDied` is the stack's doing (a signal, or no answer at all), `AdapterError` the agent's (it breaks the protocol, or
-ends by itself). Imports the adapters' contract and the standard library.
+ends by itself). Imports the adapters' contract and its JSON.
 """
 
 from __future__ import annotations
 
 import collections
-import json
-import select
 import signal
 import socket
 import time
@@ -17,15 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from conformance.adapters.base import Program
+from conformance.jsonlines import decode, encode
 from conformance.targets.base import AdapterError, StackDied
 from conformance.targets.process import Process
+from conformance.targets.stream import Beside, Stream, WorksInVain
 
 PROTOCOL = 1
-PATIENCE = 10.0
-"""Seconds without an answer after which a stack counts as hanging: it has a processor's work to do, never to wait."""
-WORK = 2.5
-"""Seconds of its own processor time without a word after which a stack in virtual time hangs, sooner than by the clock:
-there is nothing that it could wait for, and on a machine that is shared it is not the clock that says what it did."""
 LONGEST = 60.0
 """Seconds that one answer may take in all, however much is said before it."""
 MAXIMUM_LINE = 1 << 18
@@ -33,16 +28,6 @@ PIECE = 1024
 """Characters of a long line that go to a serial line at a time: a driver holds 4096, and may hang when it is more."""
 MOST_SAID = 20_000
 """Lines that may come before one answer: a stack that says more in one moment floods."""
-_LOOK = 2.0
-"""Seconds in which it is seen whether a stack that does not answer gets a processor at all."""
-_PIECE_OF_PATIENCE = 0.5
-"""Seconds of silence after which the processor time of a stack in virtual time is looked at, again and again."""
-
-
-class _WorksInVain(TimeoutError):
-    """So much processor time without a word."""
-
-
 Heard = Callable[[bytes, int], None]
 """Told of each frame of the stack: the octets, and when it was sent in the agent's time (ns)."""
 
@@ -63,17 +48,14 @@ class Channel:
         serial: bool = False,
         virtual: bool = False,
     ) -> None:
-        self._socket = connected
+        self._stream = Stream(connected, process)
         self._announces, self._serial = announces, serial
         self._virtual = virtual
-        self._greeted = False
-        self._silent_from: float | None = None  # the processor time of the stack when it fell silent (s)
         self._heard = heard
         self._process = process
-        connected.settimeout(PATIENCE)
         self._until = float("inf")
         self._said = 0
-        self._in = bytearray()
+        self._in = b""
         self._lines: collections.deque[dict[str, Any]] = collections.deque()
         self._out: list[bytes] = []
         self._next_id = 0
@@ -88,9 +70,6 @@ class Channel:
         """Ids of calls that are pending."""
         self._posted: dict[int, str] = {}
         """Verbs that nobody waits for, by id, until they are answered."""
-        self.beside: tuple[int, Callable[[], object]] | None = None
-        """A descriptor, and what takes in what it has, while an answer is waited for: a stack that can hand over no
-        more frames does not speak either."""
         self.alive = True
 
     @classmethod
@@ -112,7 +91,11 @@ class Channel:
 
     def fileno(self) -> int:
         """For the loop that watches it."""
-        return self._socket.fileno()
+        return self._stream.fileno()
+
+    def look_at(self, beside: Beside) -> None:
+        """Take in what another descriptor has, too, while an answer is waited for."""
+        self._stream.beside = beside
 
     # -- writing --------------------------------------------------------------------------------------------
 
@@ -125,37 +108,33 @@ class Channel:
         """Ask for a verb whose outcome nobody needs; it leaves with the next request, which spares a round trip."""
         number = self._new_id()
         self._posted[number] = verb
-        self._out.append(_octets({"id": number, "do": verb, **fields}))
+        self._out.append(encode({"id": number, "do": verb, **fields}))
 
     def _write(self, message: Mapping[str, object]) -> None:
-        line = _octets(message)
+        line = encode(message)
         if self._serial and len(line) > 2 * PIECE:
             text = line[:-1].decode()
             *pieces, text = (text[at : at + PIECE] for at in range(0, len(text), PIECE))
             for piece in pieces:
                 self.request("part", text=piece)
-            line = _octets({"do": "part", "text": text, "last": True})
+            line = encode({"do": "part", "text": text, "last": True})
         self._out.append(line)
         octets = b"".join(self._out)
         self._out.clear()
         try:
-            self._socket.sendall(octets)
+            self._stream.write(octets)
         except OSError as problem:
             raise self._gone(problem) from problem
 
     # -- reading --------------------------------------------------------------------------------------------
 
     def _line(self) -> dict[str, Any]:
-        self._count()
+        self._said += 1
+        if self._said > MOST_SAID:
+            raise self._flood()
         while not self._lines:
-            if time.monotonic() > self._until:
-                raise self._gone(TimeoutError())
             try:
-                octets = self._receive()
-            except TimeoutError as problem:
-                if isinstance(problem, _WorksInVain) or not self._starved():
-                    raise self._gone(problem) from problem
-                continue
+                octets = self._stream.read(self._until)
             except OSError as problem:
                 raise self._gone(problem) from problem
             if not octets:
@@ -163,68 +142,25 @@ class Channel:
             self._split(octets)
         return self._lines.popleft()
 
-    def _receive(self) -> bytes:
-        """What the agent says next. Raises TimeoutError, OSError."""
-        descriptor, take = self.beside or (None, None)
-        patience = self._socket.gettimeout()
-        until = time.monotonic() + (PATIENCE if patience is None else patience)
-        measured = self._process if self._virtual and self._greeted else None
-        poll = select.poll()
-        for one in (self._socket.fileno(), descriptor):
-            if one is not None:
-                poll.register(one, select.POLLIN)
-        while True:
-            left = max(0.0, until - time.monotonic())
-            ready = dict(poll.poll((left if measured is None else min(left, _PIECE_OF_PATIENCE)) * 1000))
-            if self._socket.fileno() in ready:
-                break
-            if not ready:
-                if measured is None or left <= _PIECE_OF_PATIENCE:
-                    raise TimeoutError
-                worked = measured.work()[0]
-                self._silent_from = worked if self._silent_from is None else self._silent_from
-                if worked - self._silent_from >= WORK:
-                    raise _WorksInVain
-            elif descriptor is not None and take is not None:
-                if ready[descriptor] & ~select.POLLIN:
-                    break  # it has gone
-                take()
-        self._silent_from = None
-        return self._socket.recv(1 << 16)
-
-    def _starved(self) -> bool:
-        """The stack wants to run and the machine does not let it: that it does not answer is not its fault."""
-        if self._process is None or time.monotonic() > self._until:
-            return False
-        before, runs = self._process.work()
-        if not runs:
-            return False
-        time.sleep(_LOOK)  # its processor time in that long is what is asked for
-        return self._process.work()[0] - before < _LOOK / 2
-
-    def _count(self) -> None:
-        self._said += 1
-        if self._said > MOST_SAID:
-            self.close()
-            raise StackDied(f"the stack floods: more than {MOST_SAID} frames or answers in one moment")
+    def _flood(self) -> StackDied:
+        self.close()
+        return StackDied(f"the stack floods: more than {MOST_SAID} frames or answers in one moment")
 
     def _expect(self) -> None:
         """An answer is waited for from now on."""
         self._said, self._until = 0, time.monotonic() + LONGEST
-        self._silent_from = None
 
     def _split(self, octets: bytes) -> None:
-        *whole, rest = (self._in + octets).split(b"\n")
-        self._in = bytearray(rest)
-        if len(rest) > MAXIMUM_LINE:
+        *whole, self._in = (self._in + octets if self._in else octets).split(b"\n")
+        if len(self._in) > MAXIMUM_LINE:
             raise self._breach(f"a line of more than {MAXIMUM_LINE} octets")
         for line in whole:
-            self._lines.append(self._parsed(bytes(line)))
+            self._lines.append(self._parsed(line))
 
     def _parsed(self, line: bytes) -> dict[str, Any]:
         try:
-            message = json.loads(line.decode())
-        except (ValueError, RecursionError):
+            message = decode(line)
+        except ValueError:
             raise self._breach(f"not a line of JSON: {line[:80]!r}") from None
         if not isinstance(message, dict):
             raise self._breach(f"not an object: {line[:80]!r}")
@@ -260,15 +196,17 @@ class Channel:
 
     # -- asking ---------------------------------------------------------------------------------------------
 
-    def hello(self, configure: Mapping[str, object], patience: float = PATIENCE) -> dict[str, Any]:
+    def hello(self, configure: Mapping[str, object], patience: float | None = None) -> dict[str, Any]:
         """Configure the stack and return what the agent says of it, within `patience` seconds."""
-        self._socket.settimeout(patience)
+        usual = self._stream.patience
+        patience = usual if patience is None else patience
+        self._stream.patience = patience
         if self._announces and "ready" not in (said := self._line()):
             raise self._breach(f"something before it is ready: {str(said)[:80]}")
         self._write({"configure": {"protocol": PROTOCOL, **configure}})
         said = self._welcome(max(patience, LONGEST))
-        self._socket.settimeout(PATIENCE)
-        self._greeted = True
+        self._stream.patience = usual
+        self._stream.measured = self._process if self._virtual else None
         return said
 
     def reset(self) -> None:
@@ -343,25 +281,22 @@ class Channel:
 
     def listen(self) -> None:
         """Take in what the agent has said by itself, without waiting: late answers. Raises AdapterError, StackDied."""
-        self._socket.setblocking(False)
         self._expect()
-        try:
-            while self.alive:
-                while self._lines:
-                    self._count()
-                    self._take(self._lines.popleft())
-                try:
-                    octets = self._socket.recv(1 << 16)
-                except BlockingIOError:
-                    break
-                except OSError as problem:
-                    raise self._gone(problem) from problem
-                if not octets:
-                    raise self._gone(None)
-                self._split(octets)
-        finally:
-            if self.alive:
-                self._socket.settimeout(PATIENCE)
+        while self.alive:
+            while self._lines:
+                self._said += 1
+                if self._said > MOST_SAID:
+                    raise self._flood()
+                self._take(self._lines.popleft())
+            try:
+                octets = self._stream.read_now()
+            except OSError as problem:
+                raise self._gone(problem) from problem
+            if octets is None:
+                break
+            if not octets:
+                raise self._gone(None)
+            self._split(octets)
 
     # -- the end --------------------------------------------------------------------------------------------
 
@@ -376,14 +311,14 @@ class Channel:
         if process is None:
             self.close()
             if hangs:
-                return AdapterError(f"the agent has not answered for {PATIENCE:g} s")
+                return AdapterError(f"the agent has not answered for {self._stream.patience:g} s")
             return AdapterError("the agent has gone" + (f": {problem.strerror}" if problem is not None else ""))
         code = None if hangs else process.wait(1.0)
         words = process.last_words()
         self.close()
         said = f"; its last words: {words}" if words else ""
         if hangs:
-            spent = f"{WORK:g} s of its work" if isinstance(problem, _WorksInVain) else f"{PATIENCE:g} s"
+            spent = str(problem) if isinstance(problem, WorksInVain) else f"{self._stream.patience:g} s"
             return StackDied(f"the stack hangs: no answer for {spent}{said}")
         if code is not None and code < 0:
             return StackDied(f"the stack crashed: {_signal(-code)}{said}")
@@ -394,13 +329,9 @@ class Channel:
         if not self.alive:
             return
         self.alive = False
-        self._socket.close()
+        self._stream.close()
         if self._process is not None:
             self._process.kill()
-
-
-def _octets(message: Mapping[str, object]) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 def _signal(number: int) -> str:

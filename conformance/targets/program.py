@@ -72,7 +72,7 @@ class ProgramStack:
             frames, self, tester_mac=mac(ROUTER_MAC), target_mac=mac(TARGET_MAC), mtu=program.mtu, other=self._neighbour
         )
         self.wire: Wire = self._wire
-        self._channel.beside = frames.fileno(), self._wire.drain
+        self._channel.look_at((frames.fileno(), self._wire.drain))
         try:
             self.capabilities = able = capabilities(self._said)
             if program.with_sysctls is not None:
@@ -132,7 +132,7 @@ class ProgramStack:
         self._channel.close()
         frames = self._start()
         self._wire.replace(frames)
-        self._channel.beside = frames.fileno(), self._wire.drain
+        self._channel.look_at((frames.fileno(), self._wire.drain))
 
     @property
     def died(self) -> StackDied | AdapterError | None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from report_samples import failing, other, passing
 
 from conformance.engine.result import Event, Verdict
+from conformance.jsonlines import encode
 from conformance.report import jsonl
 from conformance.report.jsonl import Header, ReportError, Writer, case_set_digest, read, result_line, timestamp
 from conformance.tcp.notation import parse
@@ -255,7 +256,7 @@ def test_hostile_texts_and_frames_stay_valid_ascii_json(text, data):
         Event(2, "seen", "main", 0, data),
         Event(3, "note", "main", -1, text),
     ]
-    encoded = jsonl._octets(result_line(result))
+    encoded = encode(result_line(result))
     assert encoded.isascii()
     assert encoded.count(b"\n") == 1
     assert all(octet >= 0x20 for octet in encoded[:-1])

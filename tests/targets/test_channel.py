@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import conformance
-import conformance.targets.channel as channel_module
 from conformance.adapters.base import Program
+from conformance.targets import stream
 from conformance.targets.adapted import AdaptedStack
 from conformance.targets.base import AdapterError, StackDied, TargetError
 from conformance.targets.channel import Channel
@@ -186,7 +186,7 @@ def test_a_crash_is_the_stacks_doing_and_its_last_words_are_told(agent):
 
 
 def test_a_hang_is_the_stacks_doing(agent, monkeypatch):
-    monkeypatch.setattr("conformance.targets.channel.PATIENCE", 0.2)
+    monkeypatch.setattr("conformance.targets.stream.PATIENCE", 0.2)
     channel = agent("\n        def other(message):\n            import time; time.sleep(60)\n")
     channel.hello({})
     with pytest.raises(StackDied, match="hangs"):
@@ -249,8 +249,8 @@ def test_an_agent_of_ones_own_that_is_not_there(tmp_path):
 
 
 def test_a_stack_that_gets_no_processor_does_not_hang_and_one_that_burns_it_does(agent, monkeypatch):
-    monkeypatch.setattr(channel_module, "PATIENCE", 0.2)
-    monkeypatch.setattr(channel_module, "_LOOK", 0.3)
+    monkeypatch.setattr(stream, "PATIENCE", 0.2)
+    monkeypatch.setattr(stream, "_LOOK", 0.3)
     burning = """
         def other(message):
             end = __import__("time").monotonic() + message["for"]
@@ -271,9 +271,9 @@ def test_a_stack_that_gets_no_processor_does_not_hang_and_one_that_burns_it_does
 
 
 def test_in_virtual_time_a_stack_hangs_by_the_processor_time_that_it_spent_itself(agent, monkeypatch):
-    monkeypatch.setattr(channel_module, "PATIENCE", 50.0)
-    monkeypatch.setattr(channel_module, "WORK", 0.3)
-    monkeypatch.setattr(channel_module, "_PIECE_OF_PATIENCE", 0.05)
+    monkeypatch.setattr(stream, "PATIENCE", 50.0)
+    monkeypatch.setattr(stream, "WORK", 0.3)
+    monkeypatch.setattr(stream, "_PIECE", 0.05)
     body = """
         def other(message):
             import time

@@ -7,7 +7,6 @@ opened only when somebody looks at one of its results. Imports the catalogue, th
 from __future__ import annotations
 
 import base64
-import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,7 @@ from typing import Any
 from conformance import __version__
 from conformance.catalogue.catalogue import Catalogue, Level
 from conformance.engine.result import Verdict
+from conformance.jsonlines import encode
 from conformance.report.baseline import kernel_of
 from conformance.report.compare import finding_says
 from conformance.report.reading import Reading
@@ -53,7 +53,7 @@ COLUMNS = {
 
 def pack(value: object) -> str:
     """An object as base64 of zlib of JSON: no character of it means anything to HTML."""
-    return _squeezed(json.dumps(value, separators=(",", ":"), default=repr).encode())
+    return _squeezed(encode(value))
 
 
 def _packed(lines: Iterable[bytes]) -> str:
