@@ -73,13 +73,15 @@ class _Selector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """As every selector; `timeout` is in virtual seconds."""
+        if timeout == 0:
+            return []  # there is something to do; who calls from another thread is heard when there is not
         found = super().select(0)
-        if found or timeout == 0:
+        if found:
             return found
         if timeout is None:
             return super().select(None)  # nothing is planned: only another thread can wake us
         self._keeper.advance(self._keeper.now() + max(1, round(timeout * 1e9)))
-        return super().select(0)
+        return []
 
 
 async def _until(delay: float, wake: asyncio.Future[None]) -> None:

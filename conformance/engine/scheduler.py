@@ -146,7 +146,8 @@ class Engine:
         for variation in variations:
             futures[variation.id] = Future()
             ordered.append(variation)
-        ordered.sort(key=self._rank)
+        if len(ordered) > 1:
+            ordered.sort(key=self._rank)
         self._futures += futures.values()
         self._loop.call_soon_threadsafe(self._spawn, ordered, futures)
         return futures

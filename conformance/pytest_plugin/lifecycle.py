@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,11 +12,14 @@ from conformance.pytest_plugin import options
 from conformance.pytest_plugin.items import RUN, SETTLED, CaseItem, variation_id
 
 if TYPE_CHECKING:
+    from conformance.cases.model import Variation
     from conformance.pytest_plugin.recording import Recorder
     from conformance.targets.base import Target
     from conformance.targets.opening import Early
 
 EARLY: pytest.StashKey[Early] = pytest.StashKey()
+VIRTUAL: pytest.StashKey[bool] = pytest.StashKey()
+"""In the config's stash: the target keeps its own time."""
 RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 """In the config's stash: what records the run; there once it has begun."""
 
@@ -59,18 +62,19 @@ def _alone(session: pytest.Session, items: list[CaseItem]) -> Generator[None, ob
 
     config = session.config
     open_early(config)
-    description = _start_engine(config)
+    description = _start_engine(config, [item.variation for item in items])
+    run: CaseRun = config.stash[RUN]
+    waits = (lambda variation: 0.0) if config.stash[VIRTUAL] else Engine.expected_wait
     ahead = 0.0
     if PROGRESS in config.stash:
-        ahead = max(Engine.expected_wait(item.variation) for item in items)
+        ahead = max(waits(item.variation) for item in items)
     ids = {item.variation.id: item.nodeid for item in items}
     files = config.stash[FILES]
     recorder = Recorder(config, description, ids, files, ahead=ahead)
-    run: CaseRun = config.stash[RUN]
     progress = recorder.progress
     run.record = recorder.add
     if progress is not None:
-        run.show(progress.started, progress.tick)
+        run.show(progress.started, progress.tick, waits)
     config.stash[RECORDER] = recorder
     ended: BaseException | None = None
     with recorder:
@@ -104,20 +108,30 @@ def _as_worker(session: pytest.Session, items: list[CaseItem]) -> Generator[None
         run.end()
 
 
-def _start_engine(config: pytest.Config) -> dict[str, object]:
-    """Start the engine, put the run into the stash; what the target says of itself. Without a target, exits with 3."""
+def _start_engine(config: pytest.Config, variations: Sequence[Variation] = ()) -> dict[str, object]:
+    """Start the engine, put the run into the stash; what the target says of itself. Without a target, exits with 3.
+
+    Where a stack keeps its own time, a crew runs the `variations` if that is worth while.
+    """
+    from conformance.engine.crew import size
     from conformance.pytest_plugin.recording import cannot
     from conformance.pytest_plugin.running import CaseRun
     from conformance.targets.base import TargetError
 
-    run = CaseRun(config, config.stash[EARLY])
+    early = config.stash[EARLY]
     try:
+        target = early.first()
+        config.stash[VIRTUAL] = target.time is not None
+        description = target.describe()
+        members = size(len(variations)) if config.stash[VIRTUAL] else 0
+        if members > 1:
+            early.close()  # each member opens its own
+        run = CaseRun(config, early, variations, members)
         run.engine.start()
     except TargetError as error:
         cannot(str(error))
     config.stash[RUN] = run
-    assert run.engine.target is not None
-    return run.engine.target.describe()
+    return description
 
 
 def adjust(item: CaseItem, report: pytest.TestReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from conformance.engine.crew import Crew
 from conformance.engine.result import Result, Verdict
 from conformance.engine.scheduler import Engine, Opener
 from conformance.pytest_plugin import options
@@ -20,6 +21,7 @@ from conformance.report.summary import EXIT_NOT_RUN
 from conformance.report.text import printable
 
 if TYPE_CHECKING:
+    from conformance.cases.model import Variation
     from conformance.pytest_plugin.items import CaseItem
 
 _PATIENCE = 10.0
@@ -81,15 +83,17 @@ class EngineDied(pytest.exit.Exception):  # type: ignore[name-defined, misc]
 class CaseRun:
     """Submits items to the engine, hands their results to `record` as they come, and outcomes to pytest as it asks."""
 
-    def __init__(self, config: pytest.Config, open_target: Opener) -> None:
+    def __init__(
+        self, config: pytest.Config, open_target: Opener, crew: Sequence[Variation] = (), members: int = 0
+    ) -> None:
         from conformance.catalogue import load
 
-        self.engine = Engine(
-            open_target,
-            load(),
-            deadline=options.deadline(config),
-            check_oracle=not config.option.conformance_no_oracle,
-        )
+        deadline, check_oracle = options.deadline(config), not config.option.conformance_no_oracle
+        self.engine: Engine | Crew
+        if members > 1:
+            self.engine = Crew(open_target, load(), crew, members, deadline=deadline, check_oracle=check_oracle)
+        else:
+            self.engine = Engine(open_target, load(), deadline=deadline, check_oracle=check_oracle)
         self.record: Callable[[Result], Judgement] = _nobody
         self._tick: Callable[[], None] | None = None
         self._queue: SimpleQueue[tuple[str, Future[Result]]] = SimpleQueue()
@@ -97,9 +101,11 @@ class CaseRun:
         self._outcomes: dict[str, Outcome | BaseException] = {}
         self._ended = False
 
-    def show(self, started: Callable[[str, float], None], tick: Callable[[], None]) -> None:
-        """Tell of variations that begin, and now and then that time passes."""
-        self.engine.on_start = lambda variation: started(variation.id, Engine.expected_wait(variation))
+    def show(
+        self, started: Callable[[str, float], None], tick: Callable[[], None], waits: Callable[[Variation], float]
+    ) -> None:
+        """Tell of variations that begin, with the seconds that each `waits`, and now and then that time passes."""
+        self.engine.on_start = lambda variation: started(variation.id, waits(variation))
         self._tick = tick
 
     def submit(self, items: Iterable[CaseItem]) -> None:

@@ -57,6 +57,13 @@ class Guards:
         """There is no such connection any more."""
         self._tell({"over": [tester.hex(), target.hex(), tester_port, target_port], "of": name})
 
+    def forget(self) -> None:
+        """In a process that was forked from one that has a guardian: it is not this one's."""
+        self._lock = threading.Lock()
+        channel, self._channel, self.pid = self._channel, None, None
+        if channel is not None:
+            channel.close()
+
     def _tell(self, message: dict[str, object], *descriptors: int) -> None:
         with self._lock, contextlib.suppress(OSError):
             if self._channel is None:

@@ -112,6 +112,13 @@ class Early:
         self._target = None
         return early.result()
 
+    def first(self) -> Target:
+        """The target that was opened early, which stays to be asked for. Raises TargetError."""
+        assert self._target is not None
+        target = self._target.result()
+        self._thread.join()
+        return target
+
     def close(self) -> None:
         """Close the early target if nobody asked for it."""
         early, self._target = self._target, None

@@ -212,10 +212,10 @@ class FakeTarget:
     def close(self) -> None: ...
 
 
-def variation(steps: str, head: str = "", requirements: str = "RFC9293-MUST-12"):
+def variation(steps: str, head: str = "", requirements: str = "RFC9293-MUST-12", name: str = "t"):
     text = f"title: T\nrequirements: [{requirements}]\n{head}"
     text += "needs: {ip: v4}\n" if "needs:" not in head else ""
-    return load_text(text + "steps:\n" + steps, "t.yaml", "t").variations[0]
+    return load_text(text + "steps:\n" + steps, f"{name}.yaml", name).variations[0]
 
 
 def play(

@@ -11,6 +11,7 @@ from conformance import suite
 from conformance.cases.loader import load_file, load_text
 from conformance.cases.model import Variation
 from conformance.catalogue import load as load_catalogue
+from conformance.engine.crew import Crew
 from conformance.engine.result import Result, Verdict
 from conformance.engine.scheduler import Engine
 from conformance.targets.asked import Asked
@@ -83,6 +84,22 @@ def test_a_run_repeats_octet_for_octet_and_a_case_does_alone_what_it_does_among_
     for id_, result in alone.items():
         assert traced(result) == traced(first[id_])
     assert sum(result.waited for result in first.values()) > 60
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_crew_finds_octet_for_octet_what_one_engine_finds(lwip):
+    variations = list(some())
+    crew = Crew(lwip, load_catalogue(), variations, 3)
+    crew.start()
+    try:
+        found = {id_: future.result(120) for id_, future in crew.submit(variations).items()}
+    finally:
+        crew.stop()
+    alone = run(lwip, variations)
+    assert found.keys() == alone.keys()
+    for id_, result in found.items():
+        assert traced(result) == traced(alone[id_]), id_
+        assert (result.verdict, result.reason) == (alone[id_].verdict, alone[id_].reason)
 
 
 def test_two_hours_are_nothing(lwip):
