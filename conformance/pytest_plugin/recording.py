@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
 import pytest
@@ -58,6 +60,30 @@ def check_baseline(config: pytest.Config, roots: Iterable[Path], ids: Iterable[s
         raise pytest.UsageError(str(error)) from None
 
 
+class Whole:
+    """A block that Ctrl-C does not cut in two: it takes effect at its end. In the main thread; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._before: Callable[[int, FrameType | None], object] | None = None
+        self._came: tuple[int, FrameType | None] | None = None
+
+    def __enter__(self) -> None:
+        before = signal.getsignal(signal.SIGINT)
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            self._before, self._came = before, None
+            signal.signal(signal.SIGINT, self._later)
+
+    def _later(self, number: int, frame: FrameType | None) -> None:
+        self._came = number, frame
+
+    def __exit__(self, *_: object) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+            if self._came is not None:
+                before(*self._came)
+
+
 class Recorder:
     """Takes results in the order in which they are finished. A context manager: the display lives inside.
 
@@ -108,7 +134,11 @@ class Recorder:
             self.progress.__exit__(kind, error, trace)
 
     def add(self, result: Result) -> Judgement:
-        """Write a result down; what it is worth."""
+        """Write a result down; what it is worth. Ctrl-C finds it written and counted, or neither."""
+        with Whole():
+            return self._add(result)
+
+    def _add(self, result: Result) -> Judgement:
         judgement = self.summary.add(result)
         known = judgement.entry.reason if judgement.kind is Kind.KNOWN and judgement.entry is not None else None
         self.writer.write(result, str(judgement), self.rerun(result.id), known=known)
