@@ -33,7 +33,7 @@ AHEAD = 4
 """Variations that a member is handed before it has done them, so that it never waits for the next."""
 WORTH = 50
 """Variations for each member, at least: to begin takes a member as long as some of them."""
-MOST = 16
+MOST = 8
 """Members, at most: one process takes in what all of them find."""
 _PATIENCE = 10.0
 """Seconds that a member may take to end."""
