@@ -87,11 +87,11 @@ class Crew:
         pipes = [fork.Pipe() for _ in range(self.members)]
         gc.freeze()
         processors = sorted(os.sched_getaffinity(0))
-        for number, (_, theirs) in enumerate(pipes):
+        for number, (ours, theirs) in enumerate(pipes):
             one = processors[number % len(processors)]
             process = fork.Process(target=self._serve, args=(theirs, pipes, one), name="engine", daemon=True)
             process.start()
-            self._members.append(_Member(process, next(ours for ours, other in pipes if other is theirs)))
+            self._members.append(_Member(process, ours))
         for _, theirs in pipes:
             theirs.close()
         try:
