@@ -20,7 +20,7 @@ from conformance.engine.result import Difference, Event, Finding, NamedState
 from conformance.engine.scope import Conn, HarnessError, Scope
 from conformance.targets.base import AgentSocket, Endpoints, Target
 from conformance.tcp.invariants import BY_PATH, SOFT, Violation, violation_of_icmp
-from conformance.tcp.recognise import is_window_update, own_accord
+from conformance.tcp.recognise import is_copy, is_window_update, own_accord
 from conformance.tcp.segment import SYN, IcmpMessage, Segment
 from conformance.tcp.sequence import before
 from conformance.tcp.tcb import TCB
@@ -331,10 +331,10 @@ class Run:
                 if broken.requirement not in requirements:
                     requirements = (*requirements, broken.requirement)
             timed = self.delayed or not timeless(step) or by_timer(segment, conn.tcb)
-            copy = conn.tcb.copies.get(segment.seq)
+            copy = conn.tcb.copies.get(segment.seq) or (conn.tcb.last_copy if is_copy(segment, conn.tcb) else None)
             if segment.length and copy is not None:
                 self.lateness.step(self.waited)
-                self.lateness.repeat(segment.time, (segment.time - copy.time) / 1e9)
+                self.lateness.repeat(segment.time, (segment.time - copy.time) / 1e9, fails=True)
         index = len(self.steps) - 1
         finding = Finding(step.place, index, message, requirements, step.text, expected, seen, differences)
         return StepFailed(finding, breach=breach, timed=timed)

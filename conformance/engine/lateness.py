@@ -20,6 +20,9 @@ LATE = 0.03
 the target."""
 TIMER = DUE / 1e9
 """The same for any other: from then on a timer of the target may have run out that otherwise would not have."""
+SPOILS = 10_000_000
+"""ns lost between two copies from which on a second that no step takes says nothing about the target: the shortest of
+its timers (a quarter of a round trip that a case has made long, RFC 8985 section 6.2) may have run out meanwhile."""
 ORDINARY = 1_000_000
 """ns between two steps that are no lateness: what a step costs."""
 
@@ -77,11 +80,11 @@ class Lateness:
         if end - begin > ORDINARY:
             self._lost.append((begin, end))
 
-    def repeat(self, at: int, gap: float) -> None:
-        """A repeat came at `at`, `gap` seconds after the copy before, and no step expected it."""
+    def repeat(self, at: int, gap: float, *, fails: bool = False) -> None:
+        """A repeat that no step expected came at `at`, `gap` seconds after the copy before; `fails`: a step for it."""
         begin = at - round(gap * 1e9)
         lost = sum(max(0, min(end, at) - max(start, begin)) for start, end in self._lost)
-        if at - begin >= DUE > at - begin - lost:
+        if at - begin >= DUE > at - begin - lost or (fails and lost >= SPOILS):
             self.repeated = max(self.repeated, lost / 1e9)
 
     def too_much(self, *, timed: bool) -> bool:

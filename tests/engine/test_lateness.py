@@ -72,6 +72,19 @@ def test_a_repeat_that_came_only_because_we_were_kept_from_running_is_told(clock
     assert early.repeated == 0
 
 
+def test_a_repeat_that_fails_a_step_says_nothing_where_a_short_timer_may_have_run_out_meanwhile(clock):
+    lateness = Lateness(clock)
+    clock.time = SECOND
+    lateness.timer(0, SECOND - 9_000_000, SECOND)
+    lateness.repeat(SECOND, 0.03, fails=True)
+    assert not lateness.too_much(timed=False)
+    lateness.timer(0, SECOND - 11_000_000, SECOND)
+    lateness.repeat(SECOND, 0.03)  # one that a step admits
+    assert not lateness.too_much(timed=False)
+    lateness.repeat(SECOND, 0.03, fails=True)
+    assert lateness.too_much(timed=False)
+
+
 def test_a_slow_call_is_no_lateness_but_may_bring_a_repeat(clock):
     lateness = Lateness(clock)
     clock.time = SECOND

@@ -9,6 +9,7 @@ from engine.fakes import ISS, R, play
 from engine.playing import DEVIATION, ERROR, FAIL, INCONCLUSIVE, MAY, MUST, PASS, SHOULD, UNSUPPORTED, after_handshake
 
 from conformance.targets.base import Outcome
+from conformance.tcp.pattern import octets
 from conformance.tcp.segment import ACK, FIN, RST
 
 # -- verdicts --------------------------------------------------------------------------------------------------
@@ -209,3 +210,20 @@ def test_numbers_wrap_without_a_thought():
     text = b"x" * 300
     result, _ = after_handshake('- send: ACK\n- expect: ACK 300*"x"\n  acked: true\n', {0: [R(ACK, 1, 1, text)]})
     assert result.verdict is PASS, result.reason
+
+
+# -- lateness --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("wait", "late", "verdict"), [(5, 0.0, PASS), (5, 0.02, INCONCLUSIVE), (30, 0.0, FAIL)])
+@pytest.mark.parametrize("again", [1, 51], ids=["the-same-numbers", "part-of-them"])
+def test_a_repeat_that_is_only_seen_because_a_short_wait_took_long_is_not_the_targets_fault(wait, late, verdict, again):
+    text = octets(0, 100)
+    script = {0: [R(ACK, 1, 1, text), R(ACK, again, 1, text[again - 1 :], after=0.02)]}
+
+    def prepare(target, clock):
+        clock.late = late
+
+    steps = f"- send: ACK\n- expect: ACK (1..100)\n- wait: {wait}ms\n- expect: nothing new\n"
+    result, _ = after_handshake(steps, script, prepare=prepare)
+    assert (result.verdict, result.late) == (verdict, verdict is INCONCLUSIVE)
