@@ -25,7 +25,7 @@ from multiprocessing.process import BaseProcess
 from conformance.cases.model import Variation
 from conformance.catalogue import Catalogue
 from conformance.engine.result import Result
-from conformance.engine.scheduler import Engine, Opener, no_call
+from conformance.engine.scheduler import Engine, Opener, Threaded, no_call
 from conformance.targets.base import TargetError
 from conformance.targets.guards import GUARDS
 
@@ -55,7 +55,7 @@ class _Member:
 
 
 @dataclass
-class Crew:
+class Crew(Threaded):
     """As `Engine`, for the `variations` that may be submitted to it. The callback is called in a thread of its own."""
 
     open_target: Opener
@@ -68,14 +68,13 @@ class Crew:
     check_oracle: bool = True
 
     def __post_init__(self) -> None:
-        self.failure: BaseException | None = None
-        """What ended the crew before its time."""
+        self.failure = None
         self._members: list[_Member] = []
         self._places = {id(variation): place for place, variation in enumerate(self.variations)}
         self._futures: dict[int, Future[Result]] = {}
         self._waiting: deque[int] = deque()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread = None
         self._stopping = False
 
     def start(self) -> None:
@@ -231,17 +230,6 @@ class Crew:
             for member in self._members:
                 with contextlib.suppress(OSError):
                     member.connection.send(None)
-
-    @property
-    def alive(self) -> bool:
-        """Somebody listens, so futures will be done."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def gone(self, patience: float) -> BaseException | None:
-        """Wait up to `patience` seconds for the end; what ended it, None when it was told to."""
-        if self._thread is not None:
-            self._thread.join(patience)
-        return self.failure
 
     def stop(self) -> None:
         """End the run: what is not done is not run. Safe to call twice."""

@@ -44,8 +44,27 @@ def no_call(*_: object) -> None:
     """Report to nobody."""
 
 
+class Threaded:
+    """What runs in a thread of its own and may end there before its time."""
+
+    _thread: threading.Thread | None
+    failure: BaseException | None
+    """What ended it before its time."""
+
+    @property
+    def alive(self) -> bool:
+        """The thread runs, so its futures will be done."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def gone(self, patience: float) -> BaseException | None:
+        """Wait up to `patience` seconds for the thread to end; what ended it, None when it was told to."""
+        if self._thread is not None:
+            self._thread.join(patience)
+        return self.failure
+
+
 @dataclass
-class Engine:
+class Engine(Threaded):
     """The engine of a run. `open_target` and both callbacks are called in the engine's thread."""
 
     open_target: Opener
@@ -62,11 +81,10 @@ class Engine:
     def __post_init__(self) -> None:
         self._targets: dict[tuple[tuple[str, str], ...], Target | TargetError] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._thread = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._futures: list[Future[Result]] = []
-        self.failure: BaseException | None = None
-        """What ended the engine's thread before its time."""
+        self.failure = None
         self._finished: list[tuple[Future[Result], Result]] = []
         self._slots: asyncio.Semaphore | None = None
         self._width = AT_ONCE
@@ -335,17 +353,6 @@ class Engine:
                 except TargetError as error:
                     self._targets[key] = error
         return self._targets[key]
-
-    @property
-    def alive(self) -> bool:
-        """The engine's thread runs, so its futures will be done."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def gone(self, patience: float) -> BaseException | None:
-        """Wait up to `patience` seconds for the thread to end; what ended it, None when it was told to."""
-        if self._thread is not None:
-            self._thread.join(patience)
-        return self.failure
 
     def health(self) -> dict[str, int]:
         """Health counters of all targets, added up."""

@@ -95,7 +95,7 @@ class Channel:
 
     def look_at(self, beside: Beside) -> None:
         """Take in what another descriptor has, too, while an answer is waited for."""
-        self._stream.beside = beside
+        self._stream.look_at(beside)
 
     # -- writing --------------------------------------------------------------------------------------------
 

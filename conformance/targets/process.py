@@ -60,7 +60,7 @@ class Process:
         """As `poll`, after up to `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while self.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.002)
+            time.sleep(0.002)  # a process that was just told to end, or has closed its channel: it is about to
         return self._code
 
     def kill(self) -> None:

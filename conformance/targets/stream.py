@@ -52,14 +52,9 @@ class Stream:
         """For the loop that watches it."""
         return self._socket.fileno()
 
-    @property
-    def beside(self) -> Beside | None:
-        """What is looked at while an answer is waited for: a stack that can hand over no more frames does not speak
-        either."""
-        return self._beside
-
-    @beside.setter
-    def beside(self, beside: Beside | None) -> None:
+    def look_at(self, beside: Beside | None) -> None:
+        """Take in what that has, too, while an answer is waited for, or nothing besides: a stack that can hand over no
+        more frames does not speak either."""
         if self._beside is not None:
             self._poll.unregister(self._beside[0])
         self._beside = beside
@@ -131,8 +126,9 @@ class Stream:
             elif self._beside is not None:
                 descriptor, take = self._beside
                 if ready[descriptor] & ~select.POLLIN:
-                    return  # it has gone
-                take()
+                    self.look_at(None)  # it has gone
+                else:
+                    take()
 
     def _starved(self, until: float) -> bool:
         """The stack wants to run and the machine does not let it: that it does not answer is not its fault."""

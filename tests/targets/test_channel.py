@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -290,3 +293,16 @@ def test_in_virtual_time_a_stack_hangs_by_the_processor_time_that_it_spent_itsel
     burning.hello({})
     with pytest.raises(StackDied, match=r"hangs: no answer for 0\.3 s of its work"):
         burning.request("burn", **{"for": 40})
+
+
+def test_where_no_more_frames_can_come_the_answer_is_still_waited_for():
+    ours, theirs = socket.socketpair()
+    frames, gone = os.pipe()
+    os.close(gone)
+    heard = stream.Stream(ours, None)
+    heard.look_at((frames, lambda: pytest.fail("there is nothing to take")))
+    threading.Timer(0.1, theirs.sendall, (b"late\n",)).start()
+    assert heard.read(time.monotonic() + 10) == b"late\n"
+    os.close(frames)
+    ours.close()
+    theirs.close()
