@@ -29,6 +29,9 @@ class Program:
     """As in the agent's hello: in real time its frames are datagrams of descriptor 4."""
     at_once: int = 100
     """Cases side by side that it bears, in real time."""
+    worlds: int = 1
+    """Stacks of its kind that are worth running side by side, in real time: what bears few cases, or dies of one and
+    takes the others with it, mostly waits."""
     mtu: int = 1500
     """Of the link, in real time (octets)."""
     announces: bool = False

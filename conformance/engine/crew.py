@@ -1,7 +1,8 @@
 """Several engines side by side, each in a process of its own: for stacks that stand in a process of their own, too.
 
 A stack in virtual time waits for nothing: what its cases cost is work, ours and its own, and two processors do more of
-it than one. Each member of the crew opens the target anew and is handed variations one by one; whatever it is handed
+it than one. A stack in real time that bears few cases at once has everybody wait: several of its kind wait for more.
+Each member of the crew opens the target anew and is handed variations one by one; in virtual time whatever it is handed
 begins with a fresh stack, so that it makes no difference who runs it. To its owner a crew is an `Engine`.
 """
 
@@ -24,13 +25,15 @@ from multiprocessing.process import BaseProcess
 
 from conformance.cases.model import Variation
 from conformance.catalogue import Catalogue
+from conformance.engine.estimate import rank
 from conformance.engine.result import Result
-from conformance.engine.scheduler import Engine, Opener, Threaded, no_call
-from conformance.targets.base import TargetError
+from conformance.engine.scheduler import Engine, Opener, no_call
+from conformance.engine.threaded import Threaded
+from conformance.targets.base import Target, TargetError
 from conformance.targets.guards import GUARDS
 
 AHEAD = 4
-"""Variations that a member is handed before it has done them, so that it never waits for the next."""
+"""Variations that a member is handed before it has done them, at least, so that it never waits for the next."""
 WORTH = 50
 """Variations for each member, at least: to begin takes a member as long as some of them."""
 MOST = 8
@@ -39,11 +42,11 @@ _PATIENCE = 10.0
 """Seconds that a member may take to end."""
 
 
-def size(variations: int) -> int:
-    """How many members so many variations are worth on this machine; below 2 a crew is none."""
+def size(target: Target, variations: int) -> int:
+    """How many members so many variations of a target are worth on this machine; below 2 a crew is none."""
     if threading.active_count() > 1 or not hasattr(os, "fork"):
         return 0  # a process that has threads is not to be forked
-    return min(MOST, len(os.sched_getaffinity(0)), variations // WORTH)
+    return min(MOST, target.worlds, variations // WORTH)
 
 
 @dataclass(eq=False)
@@ -62,6 +65,8 @@ class Crew(Threaded):
     catalogue: Catalogue
     variations: Sequence[Variation]
     members: int
+    at_once: int = 1
+    """Variations that a member runs at the same time. Above 1 what they do is wait."""
     deadline: float | None = None
     """Seconds that one variation may take; None is no limit."""
     on_start: Callable[[Variation], None] = no_call
@@ -70,6 +75,7 @@ class Crew(Threaded):
     def __post_init__(self) -> None:
         self.failure = None
         self._members: list[_Member] = []
+        self._ahead = max(AHEAD, self.at_once)
         self._places = {id(variation): place for place, variation in enumerate(self.variations)}
         self._futures: dict[int, Future[Result]] = {}
         self._waiting: deque[int] = deque()
@@ -116,11 +122,13 @@ class Crew(Threaded):
     def _serve(self, connection: Connection, pipes: Sequence[tuple[Connection, Connection]], processor: int) -> None:
         """What a member does, to its end.
 
-        It keeps to one processor, and so do the agents that it starts: each of both waits for the other's word all the
-        time, and to be woken on another processor takes longer than most answers. A quarter of a run went there.
+        Where it only works it keeps to one processor, and so do the agents that it starts: each of both waits for the
+        other's word all the time, and to be woken on another processor takes longer than most answers. A quarter of a
+        run went there.
         """
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, {processor})
+        if self.at_once == 1:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, {processor})
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all, and is for the first of them
         for ours, theirs in pipes:
             ours.close()  # or nobody would notice that the tester is gone
@@ -151,28 +159,33 @@ class Crew(Threaded):
     # -- in the tester --------------------------------------------------------------------------------------
 
     def submit(self, variations: Iterable[Variation]) -> dict[str, Future[Result]]:
-        """Run these; one future for each id. A cancelled future is a variation that was not run."""
+        """Run these, where they wait the longest first; one future for each id.
+
+        A cancelled future is a variation that was not run.
+        """
         futures: dict[str, Future[Result]] = {}
+        if self.at_once > 1:
+            variations = sorted(variations, key=rank)
         with self._lock:
             for variation in variations:
                 place = self._places[id(variation)]
                 futures[variation.id] = self._futures[place] = Future()
                 self._waiting.append(place)
-            for _ in range(AHEAD):
+            for _ in range(self._ahead):
                 for member in self._members:
                     self._hand(member)
         return futures
 
     def _hand(self, member: _Member) -> None:
         """Give a member something to do, if there is something. The lock is held."""
-        while self._waiting and len(member.held) < AHEAD and not self._stopping:
+        while self._waiting and len(member.held) < self._ahead and not self._stopping:
             place = self._waiting.popleft()
             if not self._futures[place].set_running_or_notify_cancel():
                 continue
             member.held.append(place)
             with contextlib.suppress(OSError):  # that it is gone is heard from its connection
                 member.connection.send(place)
-            if len(member.held) == 1:
+            if len(member.held) <= self.at_once:
                 self.on_start(self.variations[place])
             return
 
@@ -200,8 +213,8 @@ class Crew(Threaded):
             return
         with self._lock:
             member.held.remove(place)
-            if member.held:
-                self.on_start(self.variations[member.held[0]])
+            if len(member.held) >= self.at_once:
+                self.on_start(self.variations[member.held[self.at_once - 1]])
             self._hand(member)
         with contextlib.suppress(InvalidStateError):
             if trouble is None:

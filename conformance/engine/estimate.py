@@ -41,3 +41,14 @@ def waits(steps: Sequence[m.Step]) -> float:
         elif isinstance(step, m.ResultOf | m.Call) and step.within is not None:
             total += _upper(step.within, gap) * 0.5
     return total
+
+
+def expected_wait(variation: m.Variation) -> float:
+    """Seconds that it will wait, roughly."""
+    return waits(variation.build()[0])
+
+
+def rank(variation: m.Variation) -> tuple[bool, float]:
+    """The longest first; floods last, for a stack that all share may be deaf for a while after one."""
+    flood = any(declared.unwatched for declared in variation.case.connections.values())
+    return flood, -expected_wait(variation)

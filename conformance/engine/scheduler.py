@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from conformance.cases.model import Variation
 from conformance.catalogue import Catalogue
 from conformance.engine.clock import Clock, RealClock, VirtualClock, VirtualLoop
-from conformance.engine.estimate import waits
+from conformance.engine.estimate import rank
 from conformance.engine.result import Result, Verdict
 from conformance.engine.run import run_variation
 from conformance.engine.tally import Tally
+from conformance.engine.threaded import Threaded
 from conformance.targets.base import Target, TargetError
 from conformance.wire.codec import prepare
 
@@ -32,6 +33,8 @@ BURST = 8
 HAND_OVER = 0.02
 """Seconds between two deliveries of results."""
 _COLLECT = (100_000, 20, 1000)
+CALM = 40
+"""Variations that may run beside one that a crowd kept from being decided: so few wait, most of the time."""
 LONG = 5.0
 """Seconds of an attempt from which on those that are to confirm it are made side by side."""
 
@@ -42,25 +45,6 @@ Opener = Callable[[Settings], Target]
 
 def no_call(*_: object) -> None:
     """Report to nobody."""
-
-
-class Threaded:
-    """What runs in a thread of its own and may end there before its time."""
-
-    _thread: threading.Thread | None
-    failure: BaseException | None
-    """What ended it before its time."""
-
-    @property
-    def alive(self) -> bool:
-        """The thread runs, so its futures will be done."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def gone(self, patience: float) -> BaseException | None:
-        """Wait up to `patience` seconds for the thread to end; what ended it, None when it was told to."""
-        if self._thread is not None:
-            self._thread.join(patience)
-        return self.failure
 
 
 @dataclass
@@ -89,10 +73,12 @@ class Engine(Threaded):
         self._slots: asyncio.Semaphore | None = None
         self._width = AT_ONCE
         """How many slots there are."""
-        self._alone = asyncio.Lock()
-        self._feeding = 0
-        self._fed = asyncio.Event()
-        """Everything that was submitted has been started."""
+        self._alone, self._turn = asyncio.Lock(), asyncio.Lock()
+        self._feeding = self._running = self._in_turn = 0
+        self._calm = asyncio.Event()
+        """Everything that was submitted has been started, and few of it still run."""
+        self._taken = asyncio.Event()
+        """Everything was started, and nothing waits for its turn, or takes it."""
         self._opening: dict[tuple[tuple[str, str], ...], asyncio.Lock] = {}
 
     def start(self) -> None:
@@ -165,20 +151,10 @@ class Engine(Threaded):
             futures[variation.id] = Future()
             ordered.append(variation)
         if len(ordered) > 1:
-            ordered.sort(key=self._rank)
+            ordered.sort(key=rank)
         self._futures += futures.values()
         self._loop.call_soon_threadsafe(self._spawn, ordered, futures)
         return futures
-
-    @staticmethod
-    def expected_wait(variation: Variation) -> float:
-        """Seconds that it will wait, roughly."""
-        return waits(variation.build()[0])
-
-    def _rank(self, variation: Variation) -> tuple[bool, float]:
-        """The longest first; floods last, for a stack that all share may be deaf for a while after one."""
-        flood = any(declared.unwatched for declared in variation.case.connections.values())
-        return flood, -self.expected_wait(variation)
 
     def _spawn(self, ordered: list[Variation], futures: dict[str, Future[Result]]) -> None:
         self._keep(asyncio.get_running_loop().create_task(self._feed(ordered, futures)))
@@ -192,7 +168,7 @@ class Engine(Threaded):
         assert self._slots is not None
         waiting = deque(ordered)
         self._feeding += 1
-        self._fed.clear()
+        self._look()
         try:
             while waiting:
                 await self._slots.acquire()
@@ -204,8 +180,18 @@ class Engine(Threaded):
             for variation in waiting:
                 futures[variation.id].cancel()
             self._feeding -= 1
-            if not self._feeding:
-                self._fed.set()
+            self._look()
+
+    def _look(self) -> None:
+        """Something began or ended: whoever waits for calm may go on, or has to wait again."""
+        for event, holds in (
+            (self._calm, not self._feeding and self._running <= CALM),
+            (self._taken, not self._feeding and not self._in_turn),
+        ):
+            if holds:
+                event.set()
+            else:
+                event.clear()
 
     async def _one(self, variation: Variation, future: Future[Result]) -> None:
         assert self._slots is not None
@@ -245,11 +231,15 @@ class Engine(Threaded):
         result = await self._attempts(variation)
         lossy = self.target is not None and self.target.calibration.lossy
         if result.verdict is Verdict.INCONCLUSIVE and result.late and not lossy and self._width > 1:
-            # Those that ran beside it kept us from it: again once they are done. Where it takes many attempts that
-            # agree, it would be for too long.
+            # Those that ran beside it kept us from it: again beside few, and if need be once they are done. Where it
+            # takes many attempts that agree, it would be for too long.
             before = result.attempts
-            result = await self._when_alone(lambda: self._attempts(variation, alone=True), after=self._fed)
+            result = await self._when_calm(lambda: self._attempts(variation))
             result.attempts += before
+            if result.verdict is Verdict.INCONCLUSIVE and result.late:
+                before = result.attempts
+                result = await self._when_alone(lambda: self._attempts(variation, alone=True), after=self._taken)
+                result.attempts += before
         return result
 
     async def _attempts(self, variation: Variation, *, alone: bool = False) -> Result:
@@ -276,9 +266,15 @@ class Engine(Threaded):
             await self.clock.until(moment, asyncio.get_running_loop().create_future())
 
     async def _run(self, variation: Variation, target: Target) -> Result:
-        return await run_variation(
-            variation, target, self.clock, self.catalogue, check_oracle=self.check_oracle, deadline=self.deadline
-        )
+        self._running += 1
+        self._look()
+        try:
+            return await run_variation(
+                variation, target, self.clock, self.catalogue, check_oracle=self.check_oracle, deadline=self.deadline
+            )
+        finally:
+            self._running -= 1
+            self._look()
 
     async def _once(self, variation: Variation) -> Result:
         """One attempt, on whatever target there is now."""
@@ -301,6 +297,21 @@ class Engine(Threaded):
             return await asyncio.gather(*(one() for _ in range(count)))
         finally:
             await slots.acquire()
+
+    async def _when_calm(self, run: Callable[[], Awaitable[Result]]) -> Result:
+        """Run it beside few others, none of which waits for calm, too."""
+        assert self._slots is not None
+        self._in_turn += 1
+        self._look()
+        self._slots.release()
+        try:
+            async with self._turn:
+                await self._calm.wait()
+                await self._slots.acquire()
+                return await run()
+        finally:
+            self._in_turn -= 1
+            self._look()
 
     async def _when_alone(self, run: Callable[[], Awaitable[Result]], after: asyncio.Event | None = None) -> Result:
         """Run it when nothing else runs, and not before `after`."""

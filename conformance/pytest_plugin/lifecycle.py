@@ -55,7 +55,7 @@ def around_loop(session: pytest.Session) -> Generator[None, object, object]:
 
 
 def _alone(session: pytest.Session, items: list[CaseItem]) -> Generator[None, object, object]:
-    from conformance.engine.scheduler import Engine
+    from conformance.engine.estimate import expected_wait
     from conformance.pytest_plugin.choosing import FILES
     from conformance.pytest_plugin.recording import PROGRESS, Recorder
     from conformance.pytest_plugin.running import CaseRun, how_it_ended
@@ -64,7 +64,7 @@ def _alone(session: pytest.Session, items: list[CaseItem]) -> Generator[None, ob
     open_early(config)
     description = _start_engine(config, [item.variation for item in items])
     run: CaseRun = config.stash[RUN]
-    waits = (lambda variation: 0.0) if config.stash[VIRTUAL] else Engine.expected_wait
+    waits = (lambda variation: 0.0) if config.stash[VIRTUAL] else expected_wait
     ahead = 0.0
     if PROGRESS in config.stash:
         ahead = max(waits(item.variation) for item in items)
@@ -111,7 +111,7 @@ def _as_worker(session: pytest.Session, items: list[CaseItem]) -> Generator[None
 def _start_engine(config: pytest.Config, variations: Sequence[Variation] = ()) -> dict[str, object]:
     """Start the engine, put the run into the stash; what the target says of itself. Without a target, exits with 3.
 
-    Where a stack keeps its own time, a crew runs the `variations` if that is worth while.
+    A crew runs the `variations` where that is worth while.
     """
     from conformance.engine.crew import size
     from conformance.pytest_plugin.recording import cannot
@@ -123,10 +123,10 @@ def _start_engine(config: pytest.Config, variations: Sequence[Variation] = ()) -
         target = early.first()
         config.stash[VIRTUAL] = target.time is not None
         description = target.describe()
-        members = size(len(variations)) if config.stash[VIRTUAL] else 0
+        members = size(target, len(variations))
         if members > 1:
             early.close()  # each member opens its own
-        run = CaseRun(config, early, variations, members)
+        run = CaseRun(config, early, variations, members, target.at_once)
         run.engine.start()
     except TargetError as error:
         cannot(str(error))

@@ -84,14 +84,19 @@ class CaseRun:
     """Submits items to the engine, hands their results to `record` as they come, and outcomes to pytest as it asks."""
 
     def __init__(
-        self, config: pytest.Config, open_target: Opener, crew: Sequence[Variation] = (), members: int = 0
+        self,
+        config: pytest.Config,
+        open_target: Opener,
+        crew: Sequence[Variation] = (),
+        members: int = 0,
+        at_once: int = 1,
     ) -> None:
         from conformance.catalogue import load
 
         deadline, check_oracle = options.deadline(config), not config.option.conformance_no_oracle
         self.engine: Engine | Crew
         if members > 1:
-            self.engine = Crew(open_target, load(), crew, members, deadline=deadline, check_oracle=check_oracle)
+            self.engine = Crew(open_target, load(), crew, members, at_once, deadline, check_oracle=check_oracle)
         else:
             self.engine = Engine(open_target, load(), deadline=deadline, check_oracle=check_oracle)
         self.record: Callable[[Result], Judgement] = _nobody

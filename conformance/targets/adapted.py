@@ -6,6 +6,7 @@ has died. So a case does the same alone as in a whole run. Imports the channel, 
 
 from __future__ import annotations
 
+import os
 import socket
 
 from conformance.adapters.base import Program
@@ -247,6 +248,11 @@ class AdaptedStack:
     def at_once(self) -> int:
         """One: nothing is waited for in virtual time, and each begins with a fresh stack."""
         return 1
+
+    @property
+    def worlds(self) -> int:
+        """As many as there are processors: what its cases cost is work."""
+        return len(os.sched_getaffinity(0))
 
     def health(self) -> dict[str, int]:
         """Nothing is lost on a channel."""

@@ -213,6 +213,10 @@ class Target(Protocol):
     def at_once(self) -> int:
         """How many cases it can run at the same time."""
 
+    @property
+    def worlds(self) -> int:
+        """How many of its kind are worth running side by side, each in a world of its own."""
+
     def health(self) -> dict[str, int]:
         """Counters whose rise makes silences doubtful: wire drops, TCPTimeWaitOverflow, ListenDrops, ..."""
 

@@ -224,6 +224,8 @@ class Host:
             "agent": {key: value for key, value in self._said.items() if key not in ("protocol", "sysctls")},
         }
 
+    worlds = 1
+
     @property
     def at_once(self) -> int:
         """As many as there are addresses for."""

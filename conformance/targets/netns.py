@@ -202,6 +202,8 @@ class OwnKernel:
         family = _family(pair.version)
         return OwnSocket(_adopt(family, socket.SOCK_STREAM, pool.pop()), pair, self._diag.destroy)
 
+    worlds = 1
+
     @property
     def at_once(self) -> int:
         """As many as there are ports and addresses, roughly."""

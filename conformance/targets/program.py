@@ -188,6 +188,11 @@ class ProgramStack:
         """As many as the stack bears."""
         return self._program.at_once
 
+    @property
+    def worlds(self) -> int:
+        """As many as the adapter says."""
+        return self._program.worlds
+
     def open_pair(self, version: IpVersion, link: Link) -> Endpoints:
         """A pair with a tester address that no other live case uses. Raises TargetError."""
         if self.died is not None:

@@ -174,6 +174,7 @@ class FakeTarget:
     name = "fake"
     time = None
     at_once = 100
+    worlds = 1
     clean_path = True
     life = None
 

@@ -16,9 +16,8 @@ from engine.fakes import FakeTarget, VirtualClock, variation
 from engine.playing import FAIL, PASS
 
 from conformance.catalogue import load as load_catalogue
-from conformance.engine import crew as crew_module
 from conformance.engine import scheduler
-from conformance.engine.crew import Crew, size
+from conformance.engine.crew import MOST, Crew, size
 from conformance.targets.base import TargetError
 
 # Under pytest-xdist this process has a thread that only listens.
@@ -161,9 +160,36 @@ def test_when_the_tester_is_killed_its_engines_end(tmp_path):
     assert gone(pids)
 
 
-def test_a_crew_is_as_large_as_the_work_and_the_machine(monkeypatch):
-    monkeypatch.setattr(crew_module.os, "sched_getaffinity", lambda pid: range(4))
+def test_a_crew_is_as_large_as_the_work_and_what_the_target_gains_by_it(monkeypatch):
+    target = FakeTarget(VirtualClock(), {})
     monkeypatch.setattr(threading, "active_count", lambda: 1)
-    assert [size(count) for count in (0, 99, 100, 150, 100_000)] == [0, 1, 2, 3, 4]
+    assert size(target, 100_000) == 1
+    target.worlds = 4
+    assert [size(target, count) for count in (0, 99, 100, 150, 100_000)] == [0, 1, 2, 3, 4]
+    target.worlds = 1000
+    assert size(target, 100_000) == MOST
     monkeypatch.setattr(threading, "active_count", lambda: 2)
-    assert size(100_000) == 0
+    assert size(target, 100_000) == 0
+
+
+def test_a_member_runs_as_many_at_once_as_its_target_bears_the_longest_first(tmp_path):
+    class Noting(FakeTarget):
+        def open_pair(self, version, link):
+            (tmp_path / str(time.monotonic_ns())).touch()
+            return super().open_pair(version, link)
+
+    spans = [1.2, 1.0, 1.3, 2.0, 1.1, 1.4, 1.7, 1.5, 1.9, 1.6, 2.1, 1.8]  # s, by the machine's clock
+    chosen = [variation(f"- wait: {span}s\n- check: 1 == 1\n", name=f"w{span}") for span in spans]
+    handed, begun = [], []
+    crew = Crew(lambda settings: Noting(VirtualClock(), {}), load_catalogue(), chosen, 2, at_once=6, check_oracle=False)
+    crew.on_start = lambda one: handed.append(one.id.partition("[")[0])
+    crew.start()
+    try:
+        futures = crew.submit(chosen)
+        for future in futures.values():
+            future.add_done_callback(lambda done: begun.append(len(list(tmp_path.iterdir()))))
+        assert {future.result(10).verdict for future in futures.values()} == {PASS}
+    finally:
+        crew.stop()
+    assert begun[0] == len(spans)  # all run before the first has ended
+    assert handed == [f"w{span}" for span in sorted(spans, reverse=True)]

@@ -60,6 +60,70 @@ def test_what_our_lateness_left_undecided_is_run_again_when_the_others_are_done(
     ]
 
 
+@pytest.mark.parametrize("calm_is_enough", [True, False])
+def test_what_our_lateness_left_undecided_is_run_again_beside_few_others_and_alone_only_if_that_is_not_enough(
+    calm_is_enough,
+):
+    clock = VirtualClock()
+    clock.late = 0.3
+    usual = clock.until
+    over: asyncio.Event
+
+    async def until(moment, wake):
+        if moment - clock.now() > 50e9:
+            await over.wait()
+        await usual(moment, wake)
+
+    clock.until = until
+    text = "title: T\nrequirements: [RFC9293-MUST-12]\nneeds: {ip: v4}\n"
+    late = load_text(
+        text + "vary: {span: [1s, 2s]}\nsteps:\n- send: SYN\n- expect: SYN,ACK\n  within: $span\n", "t.yaml", "t"
+    )
+    (long,) = load_text(text + "steps:\n- wait: 60s\n- check: 1 == 1\n", "long.yaml", "long").variations
+    chosen = [long, *late.variations]
+    started, done = [], []
+
+    def start(variation):
+        nonlocal over
+        if not started:
+            over = asyncio.Event()
+        started.append(variation.id)
+        if calm_is_enough and len(started) == len(chosen):
+            clock.late = 0.0
+
+    def result(result):
+        done.append(result)
+        if result.id == long.id:
+            clock.late = 0.0
+        elif calm_is_enough and len(done) == 2:
+            over.set()
+
+    class Counting(Engine):
+        begun = 0
+
+        async def _run(self, variation, target):
+            self.begun += 1
+            if self.begun == len([long]) + 2 * IN_A_CROWD * len(late.variations):
+                asyncio.get_running_loop().call_soon(over.set)  # the last attempt that is made beside the long one
+            return await super()._run(variation, target)
+
+    target = FakeTarget(clock, {})
+    running = Counting(lambda settings: target, load_catalogue(), clock=clock, on_start=start, on_result=result)
+    running.check_oracle = False
+    running.start()
+    try:
+        for future in running.submit(chosen).values():
+            future.result(10)
+    finally:
+        running.stop()
+    verdicts = [(result.id == long.id, result.verdict) for result in done]
+    if calm_is_enough:
+        assert verdicts == [(False, FAIL), (False, FAIL), (True, PASS)]
+    else:
+        assert verdicts == [(True, PASS), (False, FAIL), (False, FAIL)]
+        assert {result.attempts for result in done[1:]} == {2 * IN_A_CROWD + 1}
+
+
 def test_a_variation_that_needs_other_settings_gets_another_target_or_is_unsupported():
     clock = VirtualClock()
     asked: list[dict[str, str]] = []

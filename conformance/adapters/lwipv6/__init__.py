@@ -22,7 +22,7 @@ def prepare(profile: str, cache: Path) -> Program:
     need_tun()
     found = library(_LIBRARY, ("liblwipv6-2",), cache)
     command = (sys.executable, "-m", f"{__name__}.agent", _LIBRARY)
-    return Program(command, {**found, **MODULES}, clock="real", at_once=8, mtu=_MTU)
+    return Program(command, {**found, **MODULES}, clock="real", at_once=8, worlds=6, mtu=_MTU)
 
 
 ADAPTER = Adapter(

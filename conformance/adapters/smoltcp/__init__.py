@@ -18,7 +18,7 @@ def prepare(profile: str, cache: Path) -> Program:
     need_tun()
     python = interpreter(("mitmproxy_rs==0.11.1",), cache)
     # Of the package it takes a few modules that need the standard library only, and nothing of the folder it is run in.
-    return Program((python, "-P", "-B", "-m", f"{__name__}.agent"), MODULES, clock="real", at_once=8)
+    return Program((python, "-P", "-B", "-m", f"{__name__}.agent"), MODULES, clock="real", at_once=8, worlds=6)
 
 
 ADAPTER = Adapter(
