@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 from conformance.cli.common import NOT_RUN, USAGE, fail, say
 
@@ -71,6 +72,15 @@ class Front:
         """What there is by now stays."""
         gc.freeze()
         gc.enable()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool:
+        """What passed needs nothing of what pytest does around a test of Python, but to be told to its plugins."""
+        from conformance.pytest_plugin.items import CaseItem
+
+        if not isinstance(item, CaseItem) or not item.tell():
+            runtestprotocol(item, nextitem=None)  # with nothing left over: the next one may pass
+        return True
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep the mistakes of a case file."""

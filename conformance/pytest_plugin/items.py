@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -147,6 +147,23 @@ class CaseItem(pytest.Item):
         self.user_properties += _properties(result)
         if outcome.undecided:
             raise CaseFailure(self._page(result), printable(f"{result.verdict}: {result.reason}"))
+
+    def tell(self) -> bool:
+        """Wait for the result and, where it passed, report that at once; False: there is more to do, as of any test."""
+        outcome = self.config.stash[RUN].wait(self)
+        if outcome.undecided or outcome.skipped is not None or outcome.known is not None or outcome.failed is not None:
+            return False
+        self.user_properties += _properties(outcome.result)
+        self._passed("call", outcome.result.duration)
+        self._passed("teardown", 0.0)
+        return True
+
+    def _passed(self, when: Literal["call", "teardown"], seconds: float) -> None:
+        said = self.user_properties
+        report = pytest.TestReport(
+            self.nodeid, self.location, {}, "passed", None, when, duration=seconds, user_properties=said
+        )
+        self.ihook.pytest_runtest_logreport(report=report)
 
     def runtest(self) -> None:
         """Say what the result comes to in the light of the baseline."""

@@ -51,6 +51,25 @@ def test_a_finding_is_1_and_its_page_is_printed(write, conformance, here):
     assert "1 run in" in single.stdout
 
 
+def test_its_junit_xml_is_that_of_pytest(write, conformance, here):
+    write(good=GOOD, known=BAD, bad=BAD, lacking=GOOD + "needs: {services: [echo]}\n")
+    here.joinpath("b.yaml").write_text(BASELINE.replace("case: bad", "case: known"))
+    common = ["cases", "--baseline", "b.yaml"]
+    done = conformance("run", *common, "--report", "r")
+    assert done.returncode == 1, done.stderr
+    command = [sys.executable, "-m", "pytest", *common, "--junitxml", "j.xml", "-o", "junit_family=xunit1"]
+    subprocess.run(command, capture_output=True, timeout=60, check=False)
+
+    def told(path):
+        for case in ET.parse(path).findall(".//testcase"):
+            properties = {one.get("name"): one.get("value") for one in case.findall(".//property")}
+            yield case.get("classname"), case.get("name"), [one.tag for one in case], properties
+
+    ours, theirs = sorted(told("r/junit.xml"), key=str), sorted(told("j.xml"), key=str)
+    assert ours == theirs
+    assert [one[2][1:] for one in ours] == [["failure"]] * 2 + [[]] * 2 + [["skipped"]] * 4
+
+
 def test_a_known_deviation_is_0(write, conformance, here):
     write(bad=BAD)
     here.joinpath("b.yaml").write_text(BASELINE)
