@@ -206,3 +206,5 @@ class Variation:
     version: int
     parameters: Mapping[str, str]
     build: Build
+    wait: float | None = None
+    """Seconds that it will wait, roughly, where that is known without its steps."""

@@ -45,7 +45,7 @@ def waits(steps: Sequence[m.Step]) -> float:
 
 def expected_wait(variation: m.Variation) -> float:
     """Seconds that it will wait, roughly."""
-    return waits(variation.build()[0])
+    return variation.wait if variation.wait is not None else waits(variation.build()[0])
 
 
 def rank(variation: m.Variation) -> tuple[bool, float]:

@@ -58,7 +58,7 @@ def load(path: Path, folders: Sequence[Path] = ()) -> Case:
     from conformance.catalogue import load as load_catalogue
 
     path, root = placed(path, folders)
-    return load_file(path, root, frozenset(load_catalogue().requirements))
+    return load_file(path, root, frozenset(load_catalogue().requirements), trust=True)
 
 
 def variation_id(config: pytest.Config, nodeid: str) -> str:
@@ -119,12 +119,12 @@ class CaseItem(pytest.Item):
 
     def mark_steps(self) -> None:
         """Add the marks that stand in the steps, which are only read when somebody asks."""
-        from conformance.engine.estimate import waits
+        from conformance.engine.estimate import expected_wait
         from conformance.selection import states_of
 
         for state in states_of(self.variation):
             self.add_marker(pytest.mark.state(name=state))
-        if waits(self.variation.build()[0]):
+        if expected_wait(self.variation):
             self.add_marker("timers")
 
     def reportinfo(self) -> tuple[Path, int, str]:

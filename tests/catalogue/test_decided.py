@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from mutations import quick
+from mutations import checked, quick
 from mutations.decided import compute, text
 
+from conformance.cases.checked import CHECKED
 from conformance.catalogue import load
 from conformance.catalogue.catalogue import REASONS
 from conformance.catalogue.decided import DECIDED, QUICK
@@ -12,6 +13,10 @@ from conformance.catalogue.decided import load as load_decided
 from conformance.catalogue.decided import quick as quick_choice
 
 """Requirements that a case should decide, and none does yet. It only ever gets shorter."""
+
+
+def test_the_table_of_checked_cases_is_that_of_the_cases():
+    assert CHECKED.read_text() == checked.text(checked.compute()), "run: cd tests && python -m mutations.decided"
 
 
 def test_the_table_of_triples_is_what_the_mutations_say():

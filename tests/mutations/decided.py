@@ -1,4 +1,7 @@
-"""Makes `decided.json` and `quick.json` of `conformance/catalogue/`: `python -m mutations.decided` in `tests/`."""
+"""Makes `decided.json` and `quick.json` of `conformance/catalogue/`, and `checked.json` of `conformance/cases/`.
+
+`python -m mutations.decided` in `tests/`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from conformance.cases import model as m
+from conformance.cases.checked import CHECKED
 from conformance.catalogue.decided import DECIDED, QUICK
-from mutations import quick
+from mutations import checked, quick
 from mutations.table import Row, case_of, claims, guarded, rows
 
 
@@ -79,3 +83,4 @@ if __name__ == "__main__":
     table = compute()
     Path(DECIDED).write_text(text(table), encoding="utf-8")
     Path(QUICK).write_text(quick.text(quick.choose(table)), encoding="utf-8")
+    Path(CHECKED).write_text(checked.text(checked.compute()), encoding="utf-8")
