@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,10 +46,24 @@ class CaseFile(pytest.File):
             from conformance.report.text import printable_lines
 
             raise self.CollectError(printable_lines(str(error))) from None
+        marks = _marks(case)
         for variation in case.variations:
             name = variation.id.removeprefix(case.id)
             # Said in full: pytest takes what is in brackets for parameters when it reads an id back.
-            yield CaseItem.from_parent(self, name=name, nodeid=f"{self.nodeid}::{name}", variation=variation)
+            nodeid = f"{self.nodeid}::{name}"
+            yield CaseItem.from_parent(self, name=name, nodeid=nodeid, variation=variation, marks=marks)
+
+
+def _marks(case: Case) -> list[pytest.MarkDecorator]:
+    """The marks of all items of a case."""
+    from conformance.catalogue import load as load_catalogue
+    from conformance.selection import requirements_of
+
+    marks = []
+    for requirement in requirements_of(case, load_catalogue()):
+        marks.append(getattr(pytest.mark, requirement.level.split()[0].lower()))
+        marks.append(pytest.mark.requirement(id=requirement.id))
+    return [*marks, pytest.mark.tier(name=case.needs.tier)]
 
 
 def load(path: Path, folders: Sequence[Path] = ()) -> Case:
@@ -101,21 +115,12 @@ class _Crash:
 class CaseItem(pytest.Item):
     """One variation of a case."""
 
-    def __init__(self, *, variation: Variation, **rest: Any) -> None:
+    def __init__(self, *, variation: Variation, marks: Iterable[pytest.MarkDecorator], **rest: Any) -> None:
         super().__init__(**rest)
         self.variation = variation
         self.extra_keyword_matches.add(variation.id)
-        self._mark()
-
-    def _mark(self) -> None:
-        from conformance.catalogue import load as load_catalogue
-        from conformance.selection import requirements_of
-
-        case = self.variation.case
-        for requirement in requirements_of(case, load_catalogue()):
-            self.add_marker(requirement.level.split()[0].lower())
-            self.add_marker(pytest.mark.requirement(id=requirement.id))
-        self.add_marker(pytest.mark.tier(name=case.needs.tier))
+        for mark in marks:
+            self.add_marker(mark)
 
     def mark_steps(self) -> None:
         """Add the marks that stand in the steps, which are only read when somebody asks."""
