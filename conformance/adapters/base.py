@@ -59,3 +59,5 @@ class Adapter:
     """
     profiles: Mapping[str, str] = field(default_factory=dict)
     """Further ways to configure the stack: name and what differs, in a few words."""
+    joined: bool = False
+    """Several profiles go together, joined by `+`."""

@@ -24,7 +24,7 @@ from conformance.learn.query import ASTRAY, DIED, Asker
 from conformance.targets.asked import Asked, is_address
 from conformance.targets.base import TargetError
 from conformance.targets.opening import opener
-from conformance.targets.stacks import adapters
+from conformance.targets.stacks import adapters, split
 
 _UNTHROTTLED = {"tcp_invalid_ratelimit": "0"}
 """Where a setting can do it, challenge ACKs are not limited: what was answered must not depend on what was before.
@@ -57,8 +57,13 @@ def open_asker(name: str, alphabet: Alphabet, *, version: int = 4, sysctls: Mapp
 
 
 def _unthrottled(name: str) -> str:
-    adapter = adapters().get(name)
-    return f"{name}:unthrottled" if adapter is not None and "unthrottled" in adapter.profiles else name
+    stack, profile = split(name)
+    adapter = adapters().get(stack)
+    if adapter is None or "unthrottled" not in adapter.profiles or "unthrottled" in profile.split("+"):
+        return name
+    if not profile:
+        return f"{name}:unthrottled"
+    return f"{name}+unthrottled" if adapter.joined else name
 
 
 def key(asker: Asker, sysctls: Mapping[str, str]) -> str:

@@ -79,9 +79,10 @@ def program(name: str) -> Program:
     adapter = adapters().get(stack)
     if adapter is None:
         raise TargetError(f"target {name!r} is not one of: {', '.join(names())}")
-    if profile and profile not in adapter.profiles:
-        known = ", ".join(adapter.profiles) or "none"
-        raise TargetError(f"{stack} has no profile {profile!r}; it has: {known}")
+    for one in profile.split("+") if profile and adapter.joined else [profile]:
+        if one not in {"", *adapter.profiles} or (profile and not one):
+            known = ", ".join(adapter.profiles) or "none"
+            raise TargetError(f"{stack} has no profile {one!r}; it has: {known}")
     try:
         return adapter.prepare(profile, cache_folder() / stack)
     except MissingError as missing:

@@ -58,6 +58,18 @@ def test_every_alphabet_works_and_repeats(alphabet):
         asker.close()
 
 
+@pytest.mark.parametrize(("name", "asked"), [("gvisor", ":unthrottled"), ("gvisor:sack-off", "+unthrottled")])
+def test_challenge_acks_are_not_limited_whatever_the_profile(name, asked):
+    asker = asker_of(name, "flags")
+    try:
+        assert asker.target.name == name + asked
+        assert asker.target.capabilities.challenge_interval == 0
+        said = asker.ask(("SYN", "ACK", "SYN", "SYN", "SYN"))
+        assert [str(one) for one in said[2:]] == ["ACK seq=snd.nxt ack=rcv.nxt"] * 3
+    finally:
+        asker.close()
+
+
 def test_a_host_is_refused():
     with pytest.raises(TargetError, match="no host can be learned"):
         open_asker("192.0.2.1", load("flags"))

@@ -79,4 +79,5 @@ ADAPTER = Adapter(
     install="apt-get update",
     prepare=prepare,
     profiles=_PROFILES,
+    joined=True,
 )

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -114,35 +115,38 @@ func (n *network) addAddress(ip net.IP, subnet *net.IPNet) error {
 	return nil
 }
 
-// adjust sets TCP up as gVisor's own kernel does, but for what the profile says.
-func (n *network) adjust(profile string) error {
+// adjust sets TCP up as gVisor's own kernel does, but for what the profiles say, which are joined by +.
+func (n *network) adjust(profiles string) error {
 	sack, delay := tcpip.TCPSACKEnabled(true), tcpip.TCPDelayEnabled(true)
 	moderate := tcpip.TCPModerateReceiveBufferOption(true)
-	options := []tcpip.SettableTransportProtocolOption{&sack, &delay, &moderate}
-	switch profile {
-	case "":
-	case "library":
-		options = nil
-	case "sack-off":
-		sack = false
-	case "rack-off":
-		recovery := tcpip.TCPRecovery(0)
-		options = append(options, &recovery)
-	case "cubic":
-		control := tcpip.CongestionControlOption("cubic")
-		options = append(options, &control)
-	case "unthrottled":
-		limit := stack.TCPInvalidRateLimitOption(0)
-		if err := n.SetOption(limit); err != nil {
-			return fmt.Errorf("the limit of challenge ACKs: %s", err)
+	usual := []tcpip.SettableTransportProtocolOption{&sack, &delay, &moderate}
+	var options []tcpip.SettableTransportProtocolOption
+	for _, profile := range strings.Split(profiles, "+") {
+		switch profile {
+		case "":
+		case "library":
+			usual = nil
+		case "sack-off":
+			sack = false
+		case "rack-off":
+			recovery := tcpip.TCPRecovery(0)
+			options = append(options, &recovery)
+		case "cubic":
+			control := tcpip.CongestionControlOption("cubic")
+			options = append(options, &control)
+		case "unthrottled":
+			limit := stack.TCPInvalidRateLimitOption(0)
+			if err := n.SetOption(limit); err != nil {
+				return fmt.Errorf("the limit of challenge ACKs: %s", err)
+			}
+		case "syncookies":
+			cookies := tcpip.TCPAlwaysUseSynCookies(true)
+			options = append(options, &cookies)
+		default:
+			return fmt.Errorf("no profile %q", profile)
 		}
-	case "syncookies":
-		cookies := tcpip.TCPAlwaysUseSynCookies(true)
-		options = append(options, &cookies)
-	default:
-		return fmt.Errorf("no profile %q", profile)
 	}
-	for _, option := range options {
+	for _, option := range append(usual, options...) {
 		if err := n.SetTransportProtocolOption(tcp.ProtocolNumber, option); err != nil {
 			return fmt.Errorf("%T: %s", option, err)
 		}
