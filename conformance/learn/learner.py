@@ -140,6 +140,7 @@ class _Search:
     def __init__(self, cache: Cache, letters: tuple[str, ...], effort: Effort, progress: Progress) -> None:
         self._cache, self._letters, self._effort, self._progress = cache, letters, effort, progress
         self.rounds = 0
+        self._draw = random.Random(effort.seed)
         self._latest: Word = ()
         self.sources: dict[str, int] = {}
         self.depth = self.words = 0
@@ -196,8 +197,11 @@ class _Search:
         return True
 
     def _random(self, model: Model, count: int) -> Iterator[Word]:
-        """Words that begin at a state drawn at random, so that deep states get as many as shallow ones."""
-        draw = random.Random(self._effort.seed)
+        """Words that begin at a state drawn at random, so that deep states get as many as shallow ones.
+
+        No hypothesis is asked those of one before it: with them its own faults would be found, and no others.
+        """
+        draw = self._draw
         access = model.access()
         for _ in range(count):
             length = draw.randint(*_LENGTHS)

@@ -39,6 +39,18 @@ def test_without_a_depth_it_goes_as_deep_as_can_be_afforded_and_says_so(monkeypa
     assert ("--depth 1" in learned.proof) == (depth == 0)
 
 
+def test_each_hypothesis_is_asked_random_words_of_its_own():
+    def search(seed):
+        return learner._Search(Cache(Machine(COFFEE).ask), COFFEE.letters, Effort(seed=seed), learner.Progress())
+
+    asked = search(1)
+    first, second = list(asked._random(COFFEE, 30)), list(asked._random(COFFEE, 30))
+    assert first != second
+    again = search(1)  # a run that goes on asks the same
+    assert [*again._random(COFFEE, 30), *again._random(COFFEE, 30)] == [*first, *second]
+    assert list(search(2)._random(COFFEE, 30)) != first
+
+
 def test_what_was_asked_before_refutes_a_model():
     cache = Cache(Machine(COFFEE).ask)
     cache.ask(("water", "coin", "button", "coin"))
