@@ -6,6 +6,7 @@ must come of several, and what decided nothing is tried again.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from conformance.engine.result import Result, Verdict
@@ -24,6 +25,7 @@ CONFIRMATIONS, ON_A_BAD_PATH, PASSES = 3, 8, 2
 """How often the same must be found on a path that may lose, double or reorder frames before it counts; on one that
 was seen to do so; and how often a variation must pass there, for what did not come may have been lost."""
 
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 _FOUND = (Verdict.FAIL, Verdict.DEVIATION)
 
 
@@ -78,8 +80,10 @@ def _wanted(result: Result, target: Target) -> int:
 def _outcome(result: Result) -> tuple[object, ...]:
     """What two attempts have in common that came to the same.
 
-    A stack's last words have addresses in them, which differ, as does the step that hears of its death.
+    What was measured differs, and what is said besides: a stack's last words have addresses in them, an invariant is
+    broken as the moments fall. So does the step that hears of a stack's death.
     """
     if result.finding is None or result.verdict not in _FOUND:
         return (result.verdict,)
-    return None if result.died else result.finding.step, result.finding.message.partition("; its last words")[0]
+    said = _NUMBER.sub("#", result.finding.message.partition(";")[0])
+    return None if result.died else result.finding.step, said

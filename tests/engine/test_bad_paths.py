@@ -6,8 +6,9 @@ import pytest
 from engine.fakes import FakeTarget, R, VirtualClock, variation
 from engine.playing import FAIL, INCONCLUSIVE, PASS, after_handshake
 
+from conformance.cases.model import Place
 from conformance.catalogue import load as load_catalogue
-from conformance.engine.result import Result
+from conformance.engine.result import Finding, Result
 from conformance.engine.scheduler import Engine
 from conformance.engine.tally import ATTEMPTS, CONFIRMATIONS, IN_A_CROWD, ON_A_BAD_PATH, PASSES, Tally
 from conformance.tcp.segment import ACK, SYN
@@ -94,6 +95,25 @@ def test_lateness_is_tried_longer_where_nothing_is_run_again_alone(sound, enough
     tally = Tally()
     late = Result("t", "t.yaml", "T", (), INCONCLUSIVE, "late", late=True)
     assert [tally.decides(late, target) for _ in range(enough)] == [False] * (enough - 1) + [True]
+
+
+@pytest.mark.parametrize(
+    ("messages", "same"),
+    [
+        (["it came after 0.5 s", "it came after 0.61 s", "it came after 2 s"], True),
+        (["nothing may come; it repeats after 0.08 s", "nothing may come", "nothing may come; it repeats"], True),
+        (["nothing came", "another segment came", "nothing came"], False),
+    ],
+)
+def test_what_was_measured_does_not_make_two_findings_different(messages, same):
+    target = FakeTarget(VirtualClock(), {})
+    target.clean_path = False
+    tally = Tally()
+    decided = []
+    for message in messages:
+        finding = Finding(Place("t.yaml", 1, 1), 0, message, ())
+        decided.append(tally.decides(Result("t", "t.yaml", "T", (), FAIL, message, finding=finding), target))
+    assert decided == [False, False, same]
 
 
 def test_a_finding_that_does_not_come_again_gives_way_to_what_does():
