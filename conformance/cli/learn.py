@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     type=click.IntRange(0, 4),
     help="Depth of the Wp-method; 1 where that takes five minutes at most, else 0.",
 )
-@click.option("--words", type=click.IntRange(0), help="Random words a hypothesis; 1000, or 20 a state if that is more.")
+@click.option(
+    "--words", type=click.IntRange(0), help="Random words a hypothesis; 1000, or 100 a state if that is more."
+)
 @click.option("--seed", default=1, show_default=True, help="What random words are drawn from.")
 @click.option("--ip", type=click.Choice(["v4", "v6"]), default="v4", show_default=True)
 @click.option("--queries", type=click.IntRange(1), help="Stop after so many; the same command goes on from there.")

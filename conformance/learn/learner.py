@@ -29,7 +29,7 @@ class NotInstalledError(Exception):
 class Effort:
     """How hard counterexamples are looked for: random words, and the Wp-method's depth.
 
-    No depth: 1 if that takes no longer than AFFORDED, else 0. No count of words: 1000, or 20 for each state if that is
+    No depth: 1 if that takes no longer than AFFORDED, else 0. No count of words: 1000, or 100 for each state if that is
     more.
     """
 
@@ -175,7 +175,7 @@ class _Search:
         yield "seeds", iter(effort.seeds)
         yield "each transition", transition_cover(model)
         yield "properties", iter(effort.doubts(model))
-        self.words = effort.words if effort.words is not None else max(1000, 20 * len(model))
+        self.words = effort.words if effort.words is not None else max(1000, 100 * len(model))
         yield "random words", self._random(model, self.words)
         self.left = ""
         for depth in range((1 if effort.depth is None else effort.depth) + 1):
