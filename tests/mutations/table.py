@@ -72,10 +72,15 @@ def variations() -> Iterator[m.Variation]:
 
 
 def guarded(row: Row, steps: Sequence[m.Step], lead: int) -> tuple[int, int]:
-    """Index of the guarding step among the top-level steps, and of the first of the acts before it."""
+    """Index of the guarding step among the top-level steps, and of the first of the acts before it.
+
+    A call whose outcome is altered is the only act: another before it may have the same verb.
+    """
     if not row.step:
         return lead, lead
     index, first = _found(row, row.step, steps, lead)
+    if "call" in row.alter and isinstance(steps[index], m.Call):
+        first = index
     return index, _found(row, row.since, steps, lead)[1] if row.since else first
 
 
