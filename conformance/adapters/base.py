@@ -60,4 +60,4 @@ class Adapter:
     profiles: Mapping[str, str] = field(default_factory=dict)
     """Further ways to configure the stack: name and what differs, in a few words."""
     joined: bool = False
-    """Several profiles go together, joined by `+`."""
+    """Several profiles go together, joined by `+`: `prepare` is given them so."""

@@ -63,6 +63,7 @@ class CaseReader:
         self.steps = steps
         self._waits = waits
         """Of a case whose steps are known to be right: they are read when they are wanted."""
+        self._checks_steps = steps and waits is None
         self.problems = problems
         self.node = node
         self.known_ids = known_ids
@@ -80,7 +81,7 @@ class CaseReader:
         """The case. Raises CaseError with everything that is wrong."""
         problems = self.problems
         for key in ("title", "requirements", "steps"):
-            if key not in self.keys and ((self.steps and self._waits is None) or key != "steps"):
+            if key not in self.keys and (self._checks_steps or key != "steps"):
                 problems.at(self.node, f"a case needs {key!r}")
         title = self._plain().text(self.keys["title"], "title") if "title" in self.keys else ""
         requirements = self._plain().requirements(self.keys.get("requirements"), "requirements")
@@ -112,7 +113,7 @@ class CaseReader:
                 if build is None or by_version:
                     build = _Build(self, start, {**values, "ip": f"v{version}"}, shared)
                 variations.append(m.Variation(f"{self.id}[{name}]", case, version, values, build, wait))
-        if self.steps and self._waits is None and "steps" in self.keys:
+        if self._checks_steps and "steps" in self.keys:
             for variation in variations[:: len(versions)]:
                 self._try(variation)
         problems.check()

@@ -156,7 +156,7 @@ class CaseItem(pytest.Item):
     def tell(self) -> bool:
         """Wait for the result and, where it passed, report that at once; False: there is more to do, as of any test."""
         outcome = self.config.stash[RUN].wait(self)
-        if outcome.undecided or outcome.skipped is not None or outcome.known is not None or outcome.failed is not None:
+        if not outcome.passed:
             return False
         self.user_properties += _properties(outcome.result)
         self._passed("call", outcome.result.duration)

@@ -42,6 +42,11 @@ class Outcome:
     judgement: Judgement
 
     @property
+    def passed(self) -> bool:
+        """There is nothing more to say of it."""
+        return not self.undecided and self.skipped is None and self.known is None and self.failed is None
+
+    @property
     def undecided(self) -> bool:
         """True when it says nothing of the target."""
         return self.judgement.kind is Kind.NOT_DECIDED
@@ -96,7 +101,9 @@ class CaseRun:
         deadline, check_oracle = options.deadline(config), not config.option.conformance_no_oracle
         self.engine: Engine | Crew
         if members > 1:
-            self.engine = Crew(open_target, load(), crew, members, at_once, deadline, check_oracle=check_oracle)
+            self.engine = Crew(
+                open_target, load(), crew, members, at_once, deadline=deadline, check_oracle=check_oracle
+            )
         else:
             self.engine = Engine(open_target, load(), deadline=deadline, check_oracle=check_oracle)
         self.record: Callable[[Result], Judgement] = _nobody

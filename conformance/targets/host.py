@@ -225,6 +225,7 @@ class Host:
         }
 
     worlds = 1
+    """There is one such host."""
 
     @property
     def at_once(self) -> int:

@@ -203,6 +203,7 @@ class OwnKernel:
         return OwnSocket(_adopt(family, socket.SOCK_STREAM, pool.pop()), pair, self._diag.destroy)
 
     worlds = 1
+    """Its cases don't wait for each other."""
 
     @property
     def at_once(self) -> int:

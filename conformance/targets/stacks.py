@@ -79,8 +79,9 @@ def program(name: str) -> Program:
     adapter = adapters().get(stack)
     if adapter is None:
         raise TargetError(f"target {name!r} is not one of: {', '.join(names())}")
-    for one in profile.split("+") if profile and adapter.joined else [profile]:
-        if one not in {"", *adapter.profiles} or (profile and not one):
+    asked = profile.split("+") if adapter.joined else [profile]
+    for one in asked if profile else ():
+        if one not in adapter.profiles:
             known = ", ".join(adapter.profiles) or "none"
             raise TargetError(f"{stack} has no profile {one!r}; it has: {known}")
     try:

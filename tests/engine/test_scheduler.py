@@ -21,6 +21,15 @@ def engine(*targets: FakeTarget, clock: VirtualClock, **more) -> Engine:
     return Engine(lambda settings: left.pop(0), load_catalogue(), clock=clock, check_oracle=False, **more)
 
 
+def run_all(running: Engine, chosen) -> None:
+    running.start()
+    try:
+        for future in running.submit(chosen).values():
+            future.result(10)
+    finally:
+        running.stop()
+
+
 def test_what_is_inconclusive_is_run_again_and_what_is_not_is_not():
     clock = VirtualClock()
     running = engine(FakeTarget(clock, {}), clock=clock)
@@ -48,12 +57,7 @@ def test_what_our_lateness_left_undecided_is_run_again_when_the_others_are_done(
             clock.late = 0.0
 
     running = engine(FakeTarget(clock, {}), clock=clock, on_start=start, on_result=done.append)
-    running.start()
-    try:
-        for future in running.submit(chosen).values():
-            future.result(10)
-    finally:
-        running.stop()
+    run_all(running, chosen)
     assert [(result.id, result.verdict, result.attempts) for result in done] == [
         (started[1], FAIL, 1),
         (started[0], FAIL, IN_A_CROWD + 1),
@@ -108,14 +112,15 @@ def test_what_our_lateness_left_undecided_is_run_again_beside_few_others_and_alo
             return await super()._run(variation, target)
 
     target = FakeTarget(clock, {})
-    running = Counting(lambda settings: target, load_catalogue(), clock=clock, on_start=start, on_result=result)
-    running.check_oracle = False
-    running.start()
-    try:
-        for future in running.submit(chosen).values():
-            future.result(10)
-    finally:
-        running.stop()
+    running = Counting(
+        lambda settings: target,
+        load_catalogue(),
+        clock=clock,
+        on_start=start,
+        on_result=result,
+        check_oracle=False,
+    )
+    run_all(running, chosen)
     verdicts = [(result.id == long.id, result.verdict) for result in done]
     if calm_is_enough:
         assert verdicts == [(False, FAIL), (False, FAIL), (True, PASS)]
