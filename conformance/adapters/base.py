@@ -19,6 +19,10 @@ class MissingError(Exception):
     """Something that the stack needs is not on this machine; the message says what is missing."""
 
 
+class UnfitError(MissingError):
+    """Nothing that could be installed makes the stack run on this machine; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """How to start an agent."""
@@ -54,8 +58,8 @@ class Adapter:
     prepare: Callable[[str, Path], Program]
     """Build the agent for a profile in a cache folder, of the stack's own, which keeps what was built before.
 
-    Raises MissingError when the machine lacks what `install` would bring; RuntimeError, with the tool's own words,
-    when a build fails.
+    Raises MissingError when the machine lacks what `install` would bring, UnfitError when nothing would help;
+    RuntimeError, with the tool's own words, when a build fails.
     """
     profiles: Mapping[str, str] = field(default_factory=dict)
     """Further ways to configure the stack: name and what differs, in a few words."""

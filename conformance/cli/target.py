@@ -29,7 +29,7 @@ def list_targets(names: bool) -> None:
     for one in found:
         say(f"{one.name:<{width}}  {one.summary}")
         if one.missing and ":" not in one.name:
-            say(f"{'':<{width}}  not here: {one.missing}; to install: {one.install}")
+            say(f"{'':<{width}}  not here: {one.missing}" + (f"; to install: {one.install}" if one.install else ""))
 
 
 @target.command()

@@ -23,9 +23,8 @@ class Clock(Protocol):
 class RealClock:
     """The machine's clock."""
 
-    def now(self) -> int:
-        """ns of CLOCK_REALTIME."""
-        return time.time_ns()
+    now = staticmethod(time.time_ns)
+    """ns of CLOCK_REALTIME."""
 
     async def until(self, moment: int, wake: asyncio.Future[None]) -> None:
         """Wait for `wake`, at most until `moment`."""

@@ -11,14 +11,12 @@ from conformance.engine.ending import Inconclusive
 from conformance.engine.pacing import must_wait, pace
 from conformance.engine.result import Event, NamedState
 from conformance.engine.scope import Conn, HarnessError
-from conformance.tcp import states as st
 from conformance.tcp.hypotheses import Probe
-from conformance.tcp.inference import Conclusion, Listen, identify
+from conformance.tcp.inference import Conclusion, Listen, accepted, identify, names_of
 from conformance.tcp.options import Option
 from conformance.tcp.recognise import is_copy, own_accord, plain_ack, rides_on_fin
 from conformance.tcp.segment import RST, SYN, Segment
 from conformance.tcp.sequence import before as is_before
-from conformance.tcp.states import State
 
 
 async def name_state(run: Run, step: StateIs) -> None:
@@ -36,8 +34,8 @@ async def name_state(run: Run, step: StateIs) -> None:
     conclusion = await inquire(run, conn, step)
     run.in_run = False
     possible = conclusion.possible
-    accepts = st.NO_TCB if step.state is State.CLOSED else frozenset({step.state})
-    names = tuple(sorted(str(state) for state in possible))
+    accepts = accepted(step.state)
+    names = names_of(possible)
     told = oracle.state(conn.pair) if oracle is not None else None
     if before is not None and before != told:
         words = f"it went from {before} to {told} while its state was asked for, by nothing that moves a right stack"

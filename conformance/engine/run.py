@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from weakref import WeakKeyDictionary
 
 from conformance.cases.model import AnyOf, Call, Deliver, Repeat, ResultOf, StateIs, Step, Variation
@@ -124,10 +125,10 @@ async def run_variation(
         return result
     run.check_oracle, run.observer = check_oracle, observer
     dropped = _DROPPED.get(target.wire, 0)
-    received = target.wire.counters().get("received", 0)
+    received = target.wire.received
     index = 0
     try:
-        async with asyncio.timeout(deadline):
+        async with asyncio.timeout(deadline) if deadline is not None else nullcontext():
             for index, step in enumerate(steps):  # noqa: B007 - the index says afterwards how far it came
                 rest = begin(run, step)
                 if rest is not None:
@@ -141,7 +142,7 @@ async def run_variation(
         why = failure if died is None else run.fail(run.steps[-1], str(died))
         _judge(result, why.finding, catalogue, preamble=index < lead and not failure.breach)
         run.lateness.step(run.waited)
-        flood = target.wire.counters().get("received", 0) - received
+        flood = target.wire.received - received
         if flood > MOST_SEEN and not target.clean_path:
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"the target floods: {flood} frames came during this case: {result.reason}"
@@ -172,11 +173,12 @@ async def run_variation(
         if run.lateness.repeated and result.verdict is Verdict.PASS:
             result.verdict, result.late = Verdict.INCONCLUSIVE, True
             result.reason = f"our own process lost {run.lateness.repeated:.2f} s, and so a repeat came: {result.reason}"
-        _DROPPED[target.wire] = target.wire.counters().get("dropped", 0)
+        counters = target.wire.counters()
+        _DROPPED[target.wire] = counters.get("dropped", 0)
         lost = _DROPPED[target.wire] - dropped
         if lost and not result.died and result.verdict is not Verdict.ERROR:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"{lost} frames were lost on our side of the wire"
-        if target.wire.counters().get("unfinished"):
+        if counters.get("unfinished"):
             result.verdict, result.reason = Verdict.INCONCLUSIVE, UNFINISHED
         _record(result, run)
         try:

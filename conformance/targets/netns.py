@@ -200,7 +200,8 @@ class OwnKernel:
         if len(pool) < REFILL:
             self._replenish(pair.version)
         family = _family(pair.version)
-        return OwnSocket(_adopt(family, socket.SOCK_STREAM, pool.pop()), pair, self._diag.destroy)
+        inner = _adopt(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, pool.pop())  # as the holder made it
+        return OwnSocket(inner, pair, self._diag.destroy)
 
     worlds = 1
     """Its cases don't wait for each other."""

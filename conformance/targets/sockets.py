@@ -28,6 +28,7 @@ VERBS = frozenset(
 """All that an agent can be asked for."""
 _DONE = Outcome()
 _LINGER_ZERO = struct.pack("ii", 1, 0)
+_PLAIN, _URGENT = int(socket.MSG_NOSIGNAL), int(socket.MSG_NOSIGNAL | socket.MSG_OOB)
 _SIOCATMARK = 0x8905
 _HOW = {"rd": socket.SHUT_RD, "wr": socket.SHUT_WR, "rdwr": socket.SHUT_RDWR}
 _WOULD_BLOCK = (errno.EAGAIN, errno.EINPROGRESS, errno.EALREADY)
@@ -124,22 +125,22 @@ class _Call:
 class OwnSocket:
     """A socket of the application (`conformance.targets.base.AgentSocket`) over `inner`, which it owns.
 
-    `inner` was opened in the target's namespace. `destroy` is told the pair of a connection that is to be forgotten
-    although the application has let go of it already.
+    `inner` was opened in the target's namespace, and never blocks. `destroy` is told the pair of a connection that is
+    to be forgotten although the application has let go of it already.
     """
 
     def __init__(self, inner: socket.socket, pair: Endpoints, destroy: Callable[[Endpoints], object]) -> None:
         self._inner = inner
         self._pair = pair
         self._destroy = destroy
-        self._connected = False
-        inner.setblocking(False)
+        self._connected = self._listens = False
 
     def listen(self, backlog: int) -> Outcome:
         """Bind to the pair's target address and port, and listen. SO_REUSEADDR is set."""
         try:
             self._bind()
             self._inner.listen(backlog)
+            self._listens = True
         except OSError as problem:
             return _failed(problem)
         return _DONE
@@ -179,7 +180,7 @@ class OwnSocket:
 
         Without `wait`, nothing taken is the error EAGAIN. An error after some octets were taken is the error alone.
         """
-        flags = socket.MSG_NOSIGNAL | (socket.MSG_OOB if urgent else 0)
+        flags = _URGENT if urgent else _PLAIN
         rest = memoryview(data)
 
         def attempt() -> Outcome:
@@ -298,7 +299,8 @@ class OwnSocket:
         A connection that was closed and goes on as an orphan is destroyed, unless it is known to be `gone`.
         """
         if self._inner.fileno() >= 0:
-            self.abort()
+            if not self._listens:  # a listener resets what nobody accepted as it is
+                self.abort()
             with contextlib.suppress(OSError):
                 self._inner.close()
         elif self._connected and not gone:
@@ -314,6 +316,7 @@ class OwnSocket:
         family = _FAMILY[self._pair.version]
         descriptor, peer = self._inner._accept()  # type: ignore[attr-defined]
         inner = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=descriptor)
+        inner.setblocking(False)
         address = socket.inet_pton(family, peer[0])
         pair = Endpoints(self._pair.version, address, self._pair.target, peer[1], self._pair.target_port)
         accepted = OwnSocket(inner, pair, self._destroy)

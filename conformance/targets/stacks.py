@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import conformance.adapters
-from conformance.adapters.base import Adapter, MissingError, Program
+from conformance.adapters.base import Adapter, MissingError, Program, UnfitError
 from conformance.targets.base import TargetError
 
 LINUX_PROFILES: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -86,6 +86,8 @@ def program(name: str) -> Program:
             raise TargetError(f"{stack} has no profile {one!r}; it has: {known}")
     try:
         return adapter.prepare(profile, cache_folder() / stack)
+    except UnfitError as unfit:
+        raise TargetError(f"target {name}: can't run here: {unfit}") from unfit
     except MissingError as missing:
         raise TargetError(f"target {name}: {missing}; to install: {adapter.install}") from missing
     except RuntimeError as failure:
@@ -107,15 +109,17 @@ def listed(*, prepare: bool = True) -> Iterator[Named]:
     for profile, (words, _) in LINUX_PROFILES.items():
         yield Named(f"linux:{profile}", words)
     for name, adapter in sorted(adapters().items()):
-        missing = None
+        missing, install = None, adapter.install
         if prepare:
             try:
                 program(name)
             except TargetError as problem:
                 missing = str(problem.__cause__)
-        yield Named(name, adapter.summary, missing, adapter.install)
+                if isinstance(problem.__cause__, UnfitError):
+                    install = ""
+        yield Named(name, adapter.summary, missing, install)
         for profile, words in adapter.profiles.items():
-            yield Named(f"{name}:{profile}", words, missing, adapter.install)
+            yield Named(f"{name}:{profile}", words, missing, install)
 
 
 def cache_folder() -> Path:

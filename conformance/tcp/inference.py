@@ -59,10 +59,18 @@ def _wait_of(tcb: TCB) -> float:
     return max(LISTEN_LEAST, LISTEN_FACTOR * copy.gap / 1e9) if copy.gap or tcb.fin_seq is not None else LISTEN_UNKNOWN
 
 
-def _accepts(wanted: State | None) -> frozenset[State]:
-    if wanted is None:
-        return frozenset()
-    return st.NO_TCB if wanted is State.CLOSED else frozenset({wanted})
+_ACCEPTED = {state: frozenset({state}) for state in State} | {State.CLOSED: st.NO_TCB}
+
+
+def accepted(wanted: State) -> frozenset[State]:
+    """The states that will do where `wanted` is: for CLOSED a listener, too."""
+    return _ACCEPTED[wanted]
+
+
+@lru_cache
+def names_of(states: frozenset[State]) -> tuple[str, ...]:
+    """Their names, sorted."""
+    return tuple(sorted(map(str, states)))
 
 
 def identify(tcb: TCB, wanted: State | None = None) -> Inquiry:
@@ -70,7 +78,7 @@ def identify(tcb: TCB, wanted: State | None = None) -> Inquiry:
 
     Stops early when only `wanted` is left (for CLOSED, also when a listener is all there is) or `wanted` is out.
     """
-    accepts = _accepts(wanted)
+    accepts = frozenset() if wanted is None else accepted(wanted)
     node = root(facts_of(tcb), accepts)
     evidence: list[str] = []
     mark = (tcb.snd_nxt, tcb.fin_seq, tcb.iss)

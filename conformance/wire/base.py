@@ -46,6 +46,8 @@ class Wire(Protocol):
     mtu: int
     lag: int
     """ns between a frame's arrival and its being read, when last the loop was woken for one: our own lateness."""
+    received: int
+    """Frames read since the start."""
 
     def send(self, frame: bytes) -> int:
         """Send one frame; return the time (ns, CLOCK_REALTIME) just before it was handed to the kernel.

@@ -45,7 +45,7 @@ class DatagramWire:
         self.tester_mac, self.target_mac, self.mtu = tester_mac, target_mac, mtu
         self._sorter = Sorter(other)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sent = self._received = self._dropped = 0
+        self._sent = self.received = self._dropped = 0
         self._socket = connected
         self.replace(connected)
 
@@ -108,7 +108,7 @@ class DatagramWire:
             except OSError:
                 more = False
             read += len(arrived)
-            self._received += len(arrived)
+            self.received += len(arrived)
             moved += self._sorter.sort(arrived)
         return moved
 
@@ -136,7 +136,7 @@ class DatagramWire:
         """Health since the start, in frames."""
         return {
             "sent": self._sent,
-            "received": self._received,
+            "received": self.received,
             "dropped": self._dropped,
             "strays": self._sorter.strays,
         }

@@ -40,7 +40,7 @@ class HandedWire:
         """Something was handed to the stack, or asked of it, since it last settled."""
         self._link = link
         self._sorter = Sorter()
-        self._sent = self._received = 0
+        self._sent = self.received = 0
 
     def send(self, frame: bytes) -> int:
         """Hand one frame to the stack; return the time (ns)."""
@@ -58,13 +58,13 @@ class HandedWire:
 
         A stack that asks for a neighbour again and again, though it is answered, is left to the time that passes.
         """
-        before = self._received
+        before = self.received
         for _ in range(_ROUNDS):
             if not self.unsettled:
                 break
             self.unsettled = False
             self._link.settle()
-        return self._received - before
+        return self.received - before
 
     def arrived(self, frame: Frame) -> None:
         """The stack sent a frame: answer it in the router's name, or put it into its inbox."""
@@ -73,7 +73,7 @@ class HandedWire:
             self._link.hand(reply)
             self.unsettled = True
             return
-        self._received += self._sorter.sort((frame,))
+        self.received += self._sorter.sort((frame,))
 
     def attach(self, address: bytes, inbox: Inbox) -> None:
         """Deliver frames whose IP destination is `address` (4 or 16 octets) to `inbox` from now on."""
@@ -91,7 +91,7 @@ class HandedWire:
 
     def counters(self) -> dict[str, int]:
         """Health since the start, in frames; none can be lost here."""
-        return {"sent": self._sent, "received": self._received, "dropped": 0, "strays": self._sorter.strays}
+        return {"sent": self._sent, "received": self.received, "dropped": 0, "strays": self._sorter.strays}
 
     def close(self) -> None:
         """Nothing to close."""

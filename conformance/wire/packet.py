@@ -47,7 +47,7 @@ class PacketWire:
         self._transmit = self._socket.send
         self._sorter = Sorter(other)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sent = self._received = self._dropped = 0
+        self._sent = self.received = self._dropped = 0
 
     def send(self, frame: bytes) -> int:
         """Send one frame; return the time (ns, CLOCK_REALTIME) just before it was handed to the kernel.
@@ -68,7 +68,7 @@ class PacketWire:
         if not arrived:
             return 0
         self._first = arrived[0][0]
-        self._received += len(arrived)
+        self.received += len(arrived)
         return self._sorter.sort(arrived)
 
     def _readable(self) -> None:
@@ -109,7 +109,7 @@ class PacketWire:
             self._dropped = self._ring.dropped()
         return {
             "sent": self._sent,
-            "received": self._received,
+            "received": self.received,
             "dropped": self._dropped,
             "strays": self._sorter.strays,
             "unfinished": self._ring.unfinished,

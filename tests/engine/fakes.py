@@ -80,7 +80,7 @@ class FakeWire:
         self.back = Encoder(pair.target, pair.tester, self.target_mac, self.tester_mac)
         self.sent: list[Segment] = []
         self.irs = 0
-        self.dropped = 0
+        self.dropped = self.received = 0
         self.inboxes: dict[bytes, Inbox] = {}
 
     def send(self, frame: bytes) -> int:

@@ -31,7 +31,7 @@ def or_skipped(name: str) -> Opener:
     try:
         return opener(Asked(target=name))
     except TargetError as missing:
-        if "to install" not in str(missing):
+        if "to install" not in str(missing) and "can't run here" not in str(missing):
             raise
         pytest.skip(str(missing))
 
@@ -312,6 +312,14 @@ def test_a_missing_compiler_is_told_with_the_command_that_installs_it(monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TargetError, match=r"no g\+\+; to install: apt-get update && apt-get install -y g\+\+"):
         opener(Asked(target="ns3"))
+
+
+def test_a_processor_that_a_stack_can_t_bear_is_told_and_no_installation_is_promised(monkeypatch, tmp_path):
+    processor = tmp_path / "cpuinfo"
+    processor.write_text("flags\t\t: fpu avx512f amx_tile amx_int8\n")
+    monkeypatch.setattr("conformance.adapters.uml._PROCESSOR", processor)
+    with pytest.raises(TargetError, match=r"^target linux-6\.1: can't run here: this processor has [^;]*$"):
+        opener(Asked(target="linux-6.1"))
 
 
 def test_packages_that_apt_does_not_have_are_missing_and_leave_nothing(tmp_path):

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from conformance.adapters.base import Adapter, Program
+from conformance.adapters.base import Adapter, Program, UnfitError
 from conformance.adapters.debian import unpacked
 from conformance.adapters.machine import sysctls_word, tool
 
@@ -17,10 +17,14 @@ _INIT = Path(__file__).parent / "init.sh"
 _AGENT = Path(__file__).parents[1] / "host" / "agent.py"
 _MODULES = ("lib/crc-ccitt.ko", "net/ipv6/ipv6.ko")
 _MEMORY = "256M"
+_PROCESSOR = Path("/proc/cpuinfo")
 
 
 def prepare(profile: str, cache: Path) -> Program:
     """The kernel as it is installed, or unpacked in the cache."""
+    if " amx_tile" in _PROCESSOR.read_text():
+        # It has to put back a program's registers whole (PTRACE_SETREGSET), and dies of being refused.
+        raise UnfitError("this processor has more registers (AMX) than the user mode of Linux 6.1 keeps room for")
     for name in ("ip", "python3"):
         tool(name, "for its user space, which is this machine's")
     kernel = Path(shutil.which("linux.uml") or unpacked(("user-mode-linux",), cache) / "usr/bin/linux.uml")
