@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from conformance.cases import model as m
 from conformance.cases.yamltree import Problems, near
 from conformance.tcp import segment as s
-from conformance.tcp.expression import ATTRIBUTES, Anything, Binary, Range, Ratio, Variable, variables
+from conformance.tcp.expression import ATTRIBUTES, Anything, Binary, Range, Variable, variables
 from conformance.tcp.notation import Kind, Nothing, Positions, Retransmission, SegmentLine, Stream, names_read
 
 _NAMELESS = frozenset({"seg"})
@@ -17,7 +18,8 @@ def check(steps: Sequence[m.Step], lead: int, variation: m.Variation, problems: 
     """Note what is wrong with the steps of one variation, the first `lead` of which are its preamble's."""
     checker = _Checker(variation, problems)
     for index, step in enumerate(steps):
-        checker.step(step, quiet=index < lead and step.place.file.startswith("preambles/"))
+        checker.quiet = index < lead and step.place.file.startswith("preambles/")
+        checker.step(step)
 
 
 class _Checker:
@@ -27,55 +29,81 @@ class _Checker:
         self.connections = variation.case.connections
         self.problems = problems
         self.version = variation.version
+        self.quiet = False
+        """The step is one of a preamble's, which know what they wait for."""
         self.timer: str | None = None
         """Why a retransmission timer of the target runs, or None."""
+        self._looks: dict[type[m.Step], Callable[[Any], None]] = {
+            m.Send: self._send,
+            m.Expect: self._expect,
+            m.Call: self._call,
+            m.ResultOf: self._result,
+            m.AnyOf: self._any_of,
+            m.Repeat: self._repeat,
+            m.Wait: self._wait,
+            m.Check: self._check,
+            m.Deliver: self._deliver,
+        }
 
     def note(self, step: m.Step, message: str) -> None:
         self.problems.found.append((step.place, message))
 
-    def step(self, step: m.Step, quiet: bool = False) -> None:
+    def step(self, step: m.Step) -> None:
         if not self._connection_known(step.conn):
             known = set(self.connections)
             self.note(step, f"{step.conn!r} is no connection of this case; {near(step.conn, known)}")
-        for variable in _reads(step):
-            self._defined(step, variable)
-        if isinstance(step, m.Send):
-            self._send(step)
-        elif isinstance(step, m.Expect):
-            self._expect(step, quiet)
-        elif isinstance(step, m.Call):
-            if step.name:
-                self.calls.add(step.name)
-            if step.verb == "send":
-                self.timer = "of data that nobody has acknowledged"
-        elif isinstance(step, m.ResultOf):
-            if step.name not in self.calls:
-                self.note(
-                    step, f"no call was left pending as {step.name!r}; {near(step.name, self.calls | {'connect'})}"
-                )
-        elif isinstance(step, m.AnyOf):
-            self._any_of(step)
-        elif isinstance(step, m.Repeat):
-            for inner in step.body(1):
-                self.step(inner)
-        elif isinstance(step, m.StateIs):
-            pass
-        elif isinstance(step, m.Wait) and isinstance(step.span, Range | Ratio) and isinstance(step.span, Range):
+        look = self._looks.get(type(step))
+        if look is not None:
+            look(step)
+
+    def _call(self, step: m.Call) -> None:
+        if step.name:
+            self.calls.add(step.name)
+        if step.verb == "send":
+            self.timer = "of data that nobody has acknowledged"
+
+    def _result(self, step: m.ResultOf) -> None:
+        if step.name not in self.calls:
+            self.note(step, f"no call was left pending as {step.name!r}; {near(step.name, self.calls | {'connect'})}")
+
+    def _repeat(self, step: m.Repeat) -> None:
+        quiet, self.quiet = self.quiet, False
+        for inner in step.body(1):
+            self.step(inner)
+        self.quiet = quiet
+
+    def _wait(self, step: m.Wait) -> None:
+        if isinstance(step.span, Range):
             self.note(step, "wait takes one time, not a range")
+
+    def _check(self, step: m.Check) -> None:
+        self._read(step, variables(step.left))
+        self._read(step, variables(step.right))
+
+    def _deliver(self, step: m.Deliver) -> None:
+        for part in step.payload:
+            if isinstance(part, Positions):
+                self._read(step, variables(part.count))
 
     def _any_of(self, step: m.AnyOf) -> None:
         before, names, timer = set(self.names), [], self.timer
+        quiet, self.quiet = self.quiet, False
         for _, branch in step.branches:
             self.names, self.timer = set(before), timer
             for inner in branch:
                 self.step(inner)
             names.append(set(self.names))
         self.names = set().union(*names)
+        self.quiet = quiet
 
     def _connection_known(self, conn: str) -> bool:
         if conn in self.connections:
             return True
         return any(name.endswith("*") and conn.startswith(name[:-1]) for name in self.connections)
+
+    def _read(self, step: m.Step, read: Iterable[Variable]) -> None:
+        for variable in read:
+            self._defined(step, variable)
 
     def _defined(self, step: m.Step, variable: Variable) -> None:
         owner = variable.owner
@@ -88,6 +116,7 @@ class _Checker:
             self.note(step, f"{owner!r} is no connection of this case; {near(owner, set(self.connections))}")
 
     def _send(self, step: m.Send) -> None:
+        self._read(step, names_read(step.line))
         if step.name:
             self.names.add(step.name)
         line = step.line
@@ -97,12 +126,13 @@ class _Checker:
             if line.flags & s.RST or (line.flags & s.ACK and _acknowledges(line.field("ack"))):
                 self.timer = None
 
-    def _expect(self, step: m.Expect, quiet: bool) -> None:
+    def _expect(self, step: m.Expect) -> None:
         line = step.line
+        self._read(step, names_read(line))
         if step.since and step.since not in self.names:
             self.note(step, f"no segment before this step is named {step.since!r}")
         if isinstance(line, Nothing):
-            if step.lasting is None and self.timer and not line.new and not quiet:
+            if step.lasting is None and self.timer and not line.new and not self.quiet:
                 self.note(
                     step,
                     f"'nothing' under a running timer ({self.timer}) is a matter of luck: say 'for: TIME', "
@@ -131,17 +161,3 @@ def _acknowledges(ack: object) -> bool:
     if not isinstance(ack, Binary):
         return True
     return ack.op == "+" and isinstance(ack.left, Variable) and ack.left.name == "seq"
-
-
-def _reads(step: m.Step) -> Iterator[Variable]:
-    if isinstance(step, m.Send | m.Expect):
-        yield from names_read(step.line)
-    elif isinstance(step, m.Check):
-        yield from variables(step.left)
-        yield from variables(step.right)
-    elif isinstance(step, m.Repeat) and step.until is not None:
-        return
-    elif isinstance(step, m.Deliver):
-        for part in step.payload:
-            if isinstance(part, Positions):
-                yield from variables(part.count)

@@ -18,7 +18,14 @@ LARGEST = 1 << 20
 """Octets of a case file at most."""
 DEEPEST = 400
 """Levels of nesting that are composed at all."""
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_BASE):  # type: ignore[misc]
+    """YAML without meanings of plain words, so that a tag is one that stands in the file."""
+
+    def resolve(self, *_: object) -> None:
+        """No tag."""
 
 
 class CaseError(Exception):
@@ -83,7 +90,7 @@ def compose(text: str, file: str) -> tuple[MappingNode, Problems]:
         problems.check()
     try:
         _refuse_endless_nesting(text)
-        loader = _LOADER(text)
+        loader = _Loader(text)
         try:
             node = loader.get_single_node()
         finally:
@@ -118,7 +125,7 @@ def _refuse_endless_nesting(text: str) -> None:
     if text.count("[") + text.count("{") + max(map(len, text.split("\n"))) <= DEEPEST:
         return
     depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
+    for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:
@@ -128,9 +135,6 @@ def _refuse_endless_nesting(text: str) -> None:
 
 
 _PLAIN_IN_FLOW = re.compile(r"[\w.$+\-=~/^ ]*")
-_IMPLICIT_TAGS = frozenset(
-    f"tag:yaml.org,2002:{kind}" for kind in "str seq map bool int float null timestamp merge value".split()
-)
 _LINE_WORD = re.compile(
     r"(?<![\w-])(SYN|ACK|FIN|RST|PSH|URG|ECE|CWR|NONE)(?![\w-])|sackOK|\bwscale\b|\bmss\b|retransmission of"
 )
@@ -148,7 +152,7 @@ def _walk(top: Node, problems: Problems) -> None:
         if depth > 24:
             problems.at(node, "nested too deeply: 24 levels are plenty")
             return
-        if node.tag and node.tag not in _IMPLICIT_TAGS:
+        if node.tag is not None:
             problems.at(node, "tags are not part of the language")
         if isinstance(node, SequenceNode):
             stack.extend((item, depth + 1, flow or bool(node.flow_style)) for item in node.value)

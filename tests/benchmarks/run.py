@@ -240,25 +240,24 @@ def first_segment() -> None:
 
 
 def load_many(options: argparse.Namespace) -> None:
-    """10,000 cases loaded in this process, and listed by the command."""
+    """10,000 cases listed, and checked to their last step, by the commands for it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "cases"
         folder.mkdir()
         paths = generate(folder, options.files, 2)
-        begin = time.perf_counter()
-        load(paths, folder)
-        tell(f"(c) {len(paths)} cases loaded", f"{time.perf_counter() - begin:.2f} s")
-        begin = time.perf_counter()
-        said = subprocess.run(
-            [sys.executable, "-m", "conformance", "list", str(folder)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        took = time.perf_counter() - begin
-        listed = said.stdout.count("case-")
-        tell("    loaded and listed by `conformance list`", f"{took:.2f} s", f"{listed} lines, exit {said.returncode}")
+        for what, command in (("(c) {} cases loaded and listed", "list"), ("    loaded and checked", "lint")):
+            begin = time.perf_counter()
+            said = subprocess.run(
+                [sys.executable, "-m", "conformance", command, str(folder)],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            took = time.perf_counter() - begin
+            last = said.stdout.splitlines()[-1] if said.stdout else said.stderr
+            named = f"`conformance {command}`"
+            tell(f"{what.format(len(paths))} by {named}", f"{took:.2f} s", f"exit {said.returncode}; {last[:60]}")
 
 
 # -- (d) --------------------------------------------------------------------------------------------------------
