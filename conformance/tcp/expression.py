@@ -266,7 +266,10 @@ def _atom(tokens: Tokens) -> Expr:
     if token.kind == "int":
         return Number(int(token.text))
     if token.kind == "hex":
-        return Number(int(token.text, 16))
+        value = int(token.text, 16)
+        if value >= 10**LONGEST_NUMBER:
+            raise NotationError(f"a number has at most {LONGEST_NUMBER} decimal digits", token.column)
+        return Number(value)
     if token.kind == "time":
         return Seconds(seconds_of(token.text))
     if token.kind == "ratio":
