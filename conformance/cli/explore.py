@@ -13,7 +13,9 @@ from conformance.cli.common import NOT_RUN, fail, say, sysctls
 
 @click.command()
 @click.argument("target")
-@click.option("--alphabet", default="full", show_default=True, help="flags, server, client, full, or a YAML file.")
+@click.option(
+    "--alphabet", default="full", show_default=True, help="A built-in one (docs/learning.md), or a YAML file."
+)
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after so long; without it Ctrl-C stops it.")
 @click.option("--walks", type=click.IntRange(1), help="Stop after so many walks.")
 @click.option("--seed", default=1, show_default=True, help="What walks are drawn from.")

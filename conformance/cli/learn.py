@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET [TARGET]")
 @click.option("--diff", is_flag=True, help="Compare two: targets, or model files (.json, .dot).")
-@click.option("--alphabet", default="server", show_default=True, help="flags, server, client, full, or a YAML file.")
+@click.option(
+    "--alphabet", default="server", show_default=True, help="A built-in one (docs/learning.md), or a YAML file."
+)
 @click.option(
     "--depth",
     type=click.IntRange(0, 4),

@@ -53,6 +53,11 @@ class Alphabet:
         steps: Iterator[Step] = chain(self.setup, self.inputs.values(), *self.then.values())
         return frozenset(step.verb for step in steps if isinstance(step, Call))
 
+    @property
+    def opened(self) -> bool:
+        """The first input meets a connection that the application has accepted."""
+        return any(isinstance(step, Call) and step.verb == "accept" for step in self.setup)
+
     def variation(self, version: int) -> Variation:
         """What the engine runs a query as: a case without steps."""
         case = Case(f"learn/{self.name}", "", self.title, (), Needs(), {"main": Connection("main")}, State.CLOSED)

@@ -38,6 +38,8 @@ class Found:
 
 def start_of(alphabet: Alphabet) -> State:
     """Where the first input of a word meets the target."""
+    if alphabet.opened:
+        return State.ESTABLISHED
     return State.LISTEN if any(isinstance(s, Call) and s.verb == "listen" for s in alphabet.setup) else State.CLOSED
 
 

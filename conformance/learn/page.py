@@ -30,7 +30,7 @@ BEGIN, END = "<!-- tables: python -m conformance.learn.page -->", "<!-- end of t
 _KEPT = {"model.json": ".json", "model.dot": ".dot", "findings.txt": ".txt"}
 PATIENCE = 1200.0
 """Seconds that a picture which is kept may take: by size, not by how busy the machine is, is chosen how it is drawn."""
-_ORDER = ("flags", "server", "client", "client-once", "full")
+_ORDER = ("flags", "server", "client", "client-once", "full", "full-once")
 
 
 def take(learned: Path, folder: Path) -> None:

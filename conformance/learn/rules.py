@@ -168,7 +168,7 @@ class Judge:
         self._closed = False
         """The application has given the connection up: nobody reads what comes."""
         self._unread = False
-        self._accepted = self._over = False
+        self._accepted, self._over = start is State.ESTABLISHED, False
         self._shut = False
         """The application sends no more."""
         self._active = False

@@ -64,6 +64,13 @@ def test_a_right_life_keeps_every_property(life):
     assert [verdict.property.name for verdict in verify(machine(life), SERVER) if verdict.word is not None] == []
 
 
+def test_what_holds_of_a_handshake_is_not_asked_of_a_connection_that_is_there():
+    opened = load("full-once")
+    said = dict.fromkeys(opened.letters, ("nothing", 0)) | {"receive": ("recv returns data", 0)}
+    verdicts = verify(Model(opened.letters, [said]), opened)
+    assert [verdict.property.name for verdict in verdicts if verdict.word is not None] == []
+
+
 @pytest.mark.parametrize("one", PROPERTIES, ids=lambda one: one.name)
 def test_each_property_finds_its_bug(one):
     broken = {verdict.property.name for verdict in verify(BUGS[one.name], SERVER) if verdict.word is not None}

@@ -42,6 +42,34 @@ def client():
 
 
 @pytest.fixture(scope="module")
+def opened():
+    try:
+        asker = open_asker("linux", load("full-once"))
+    except TargetError as problem:
+        pytest.skip(str(problem))
+    yield asker
+    asker.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("", "ESTABLISHED"),
+        ("data; receive; send; ACK; FIN", "CLOSE-WAIT"),
+        ("data; half-close; ACK; FIN", "TIME-WAIT"),
+        ("FIN; close; ACK; SYN", "CLOSED"),
+        ("near RST; wrong ACK; abort; SYN again", "CLOSED"),
+    ],
+)
+def test_words_of_an_accepted_connection_begin_in_established(opened, text, state):
+    assert start_of(opened.alphabet) == "ESTABLISHED"
+    assert "accept" not in opened.alphabet.letters
+    walk, breaches = judge_word(opened, parse_word(text), CATALOGUE) if text else ([], [])
+    assert [observed.output for observed, breach in zip(walk, breaches, strict=True) if breach] == []
+    assert opened.name(parse_word(text)) == state
+
+
+@pytest.fixture(scope="module")
 def lwip():
     try:
         asker = open_asker("lwip", load("server"))
