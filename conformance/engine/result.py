@@ -124,4 +124,5 @@ class Result:
     died: bool = False
     """The stack died while it ran."""
     late: bool = False
-    """Undecided, and our own process was late: it may be decided where less runs beside it."""
+    """Undecided, and our own process was late, or flooded by what another case drew: it may be decided where less runs
+    beside it."""

@@ -144,7 +144,7 @@ async def run_variation(
         run.lateness.step(run.waited)
         flood = target.wire.received - received
         if flood > MOST_SEEN and not target.clean_path:
-            result.verdict = Verdict.INCONCLUSIVE
+            result.verdict, result.late = Verdict.INCONCLUSIVE, True
             result.reason = f"the target floods: {flood} frames came during this case: {result.reason}"
         elif died is None and run.timers_ran and not failure.breach and result.verdict is not Verdict.INCONCLUSIVE:
             result.verdict = Verdict.INCONCLUSIVE
