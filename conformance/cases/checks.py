@@ -28,7 +28,6 @@ class _Checker:
         self.calls: set[str] = set()
         self.connections = variation.case.connections
         self.problems = problems
-        self.version = variation.version
         self.quiet = False
         """The step is one of a preamble's, which know what they wait for."""
         self.timer: str | None = None
@@ -67,8 +66,11 @@ class _Checker:
             self.note(step, f"no call was left pending as {step.name!r}; {near(step.name, self.calls | {'connect'})}")
 
     def _repeat(self, step: m.Repeat) -> None:
+        self._inside(step.body(1))
+
+    def _inside(self, steps: Sequence[m.Step]) -> None:
         quiet, self.quiet = self.quiet, False
-        for inner in step.body(1):
+        for inner in steps:
             self.step(inner)
         self.quiet = quiet
 
@@ -87,14 +89,11 @@ class _Checker:
 
     def _any_of(self, step: m.AnyOf) -> None:
         before, names, timer = set(self.names), [], self.timer
-        quiet, self.quiet = self.quiet, False
         for _, branch in step.branches:
             self.names, self.timer = set(before), timer
-            for inner in branch:
-                self.step(inner)
+            self._inside(branch)
             names.append(set(self.names))
         self.names = set().union(*names)
-        self.quiet = quiet
 
     def _connection_known(self, conn: str) -> bool:
         if conn in self.connections:

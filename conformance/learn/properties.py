@@ -138,19 +138,19 @@ def _silent_ack_of_listen(state: str, h: Happening) -> str:
     return "moved" if h.came(SYN) or h.verb in ("close", "accept", "connect") else state
 
 
-_OPENING, _CLOSING = "RFC9293-3.5-FIG6-3WHS", "RFC9293-3.6-CLOSE-RELIABLE"
-_TIME_WAIT, _LISTEN = "RFC9293-3.10.7.4-TIME-WAIT-FIN", "RFC9293-3.10.7.2-ACK"
+_HANDSHAKE, _CLOSING = "RFC9293-3.5-FIG6-3WHS", "RFC9293-3.6-CLOSE-RELIABLE"
+_TIME_WAIT = "RFC9293-3.10.7.4-TIME-WAIT-FIN"
 
 PROPERTIES: tuple[Property, ...] = (
     Property(
-        "no-early-data", "no data is delivered before the handshake is done", _OPENING, _early_data, opened="done"
+        "no-early-data", "no data is delivered before the handshake is done", _HANDSHAKE, _early_data, opened="done"
     ),
     Property("no-rst-to-rst", "a RST is never answered by a RST", "RFC9293-3.5.2-NO-RST-TO-RST", _reset_answered),
     Property("time-wait-acks", "in TIME-WAIT nothing but ACK is sent", _TIME_WAIT, _after_time_wait),
     Property("nothing-after-fin", "no text follows the own FIN", _CLOSING, _second_fin),
     Property("no-early-end", "the application sees no end before a FIN or RST", _CLOSING, _end_before_fin),
     Property("end-is-final", "no data is delivered after the end", _CLOSING, _data_after_end),
-    Property("one-handshake", "no SYN is sent in a connection that carries text", _OPENING, _syn_twice),
+    Property("one-handshake", "no SYN is sent in a connection that carries text", _HANDSHAKE, _syn_twice),
     Property(
         "listen-resets",
         "a listener answers an ACK by a RST",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import pytest
@@ -21,34 +22,40 @@ from conformance.tcp.segment import ACK, RST, SYN, Segment
 CATALOGUE = load_catalogue()
 
 
-@pytest.fixture(scope="module")
-def linux():
+@contextlib.contextmanager
+def asking(target, alphabet):
     try:
-        asker = open_asker("linux", load("server"))
+        asker = open_asker(target, load(alphabet))
     except TargetError as problem:
         pytest.skip(str(problem))
-    yield asker
-    asker.close()
+    try:
+        yield asker
+    finally:
+        asker.close()
+
+
+@pytest.fixture(scope="module")
+def linux():
+    with asking("linux", "server") as asker:
+        yield asker
 
 
 @pytest.fixture(scope="module")
 def client():
-    try:
-        asker = open_asker("linux", load("client"))
-    except TargetError as problem:
-        pytest.skip(str(problem))
-    yield asker
-    asker.close()
+    with asking("linux", "client") as asker:
+        yield asker
 
 
 @pytest.fixture(scope="module")
 def opened():
-    try:
-        asker = open_asker("linux", load("full-once"))
-    except TargetError as problem:
-        pytest.skip(str(problem))
-    yield asker
-    asker.close()
+    with asking("linux", "full-once") as asker:
+        yield asker
+
+
+@pytest.fixture(scope="module")
+def lwip():
+    with asking("lwip", "server") as asker:
+        yield asker
 
 
 @pytest.mark.parametrize(
@@ -67,16 +74,6 @@ def test_words_of_an_accepted_connection_begin_in_established(opened, text, stat
     walk, breaches = judge_word(opened, parse_word(text), CATALOGUE) if text else ([], [])
     assert [observed.output for observed, breach in zip(walk, breaches, strict=True) if breach] == []
     assert opened.name(parse_word(text)) == state
-
-
-@pytest.fixture(scope="module")
-def lwip():
-    try:
-        asker = open_asker("lwip", load("server"))
-    except TargetError as problem:
-        pytest.skip(str(problem))
-    yield asker
-    asker.close()
 
 
 @pytest.mark.parametrize(
@@ -112,14 +109,8 @@ def test_right_walks_of_a_client_are_in_order(client, text):
 
 
 def test_a_rst_that_a_call_sends_answers_no_rst():
-    try:
-        asker = open_asker("linux", load("full"))
-    except TargetError as problem:
-        pytest.skip(str(problem))
-    try:
+    with asking("linux", "full") as asker:
         aborted = asker.watch(parse_word("SYN; ACK; accept; far RST; abort"))[-1]
-    finally:
-        asker.close()
     assert any(reply.flags & RST for reply in aborted.replies)
     assert not aborted.broken
 

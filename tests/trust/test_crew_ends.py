@@ -12,11 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+from targets.test_adapted import or_skipped
 from trust.test_nothing_lost import ROOT, inside
-
-from conformance.targets.asked import Asked
-from conformance.targets.base import TargetError
-from conformance.targets.opening import opener
 
 
 @pytest.fixture
@@ -24,12 +21,7 @@ def running(tmp_path):
     """The whole suite on lwIP, some fifty results in; and the processes below it."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("one processor: there is no crew")
-    try:
-        opener(Asked(target="lwip"))
-    except TargetError as missing:
-        if "to install" not in str(missing) and "can't run here" not in str(missing):
-            raise
-        pytest.skip(str(missing))
+    or_skipped("lwip")
     run = subprocess.Popen(
         [sys.executable, "-m", "conformance", "run", "--target", "lwip", "--report", "r"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, start_new_session=True,
