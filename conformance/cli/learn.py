@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from conformance.learn.cache import Cache
     from conformance.learn.diff import Side
     from conformance.learn.learner import Progress
+    from conformance.learn.model import Model
     from conformance.learn.query import Asker
     from conformance.learn.session import Session
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 @click.option("--seed", default=1, show_default=True, help="What random words are drawn from.")
 @click.option("--ip", type=click.Choice(["v4", "v6"]), default="v4", show_default=True)
 @click.option("--queries", type=click.IntRange(1), help="Stop after so many; the same command goes on from there.")
+@click.option(
+    "--like", metavar="FILE", help="A model that it may be like: what that would be asked is asked first, side by side."
+)
 @click.option("--out", metavar="DIR", help="Where all of it goes; reports/learned/TARGET-ALPHABET otherwise.")
 @click.option("--no-check", is_flag=True, help="Don't hold the model against the RFC.")
 @click.option("--sysctl", multiple=True, metavar="NAME=VALUE", help="Set in the own kernel's namespace. Repeatable.")
@@ -63,6 +67,21 @@ def alphabet_of(name: str) -> Alphabet:
         return fail(str(error), USAGE)
     except OSError as error:
         return fail(str(error) if error.errno is None else f"{name}: {error.strerror}", USAGE)
+
+
+def _like(name: str | None, alphabet: Alphabet) -> Model | None:
+    """The model in a file, or an end with a reason."""
+    from conformance.learn import files as models
+
+    if name is None:
+        return None
+    try:
+        model = models.read(Path(name))
+    except models.ModelError as error:
+        return fail(str(error), USAGE)
+    if set(model.letters) != set(alphabet.letters):
+        fail(f"{name}: over other inputs than {alphabet.name}: {', '.join(model.letters)}", USAGE)
+    return model
 
 
 def suite_words(alphabet: Alphabet) -> list[Word]:
@@ -113,6 +132,7 @@ def _session(asker: Asker, name: str, asked: dict[str, Any]) -> Session:
             effort,
             sysctls=sysctls(asked["sysctl"]),
             limit=asked["queries"],
+            like=_like(asked["like"], alphabet),
             told=shown,
         )
     finally:
@@ -130,6 +150,7 @@ def _learn(name: str, asked: dict[str, Any]) -> int:
     from conformance.learn.session import checked
 
     alphabet = alphabet_of(asked["alphabet"])
+    _like(asked["like"], alphabet)
     folder = _folder(name, alphabet, asked)
     lines: list[str] = []
     try:

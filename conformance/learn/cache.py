@@ -10,8 +10,9 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,6 +22,8 @@ from conformance.learn.model import Model
 Output = tuple[str, ...]
 AGAIN = 6
 """How often a word is asked again when its answers differ."""
+ROUNDS = 4
+"""So many times as many words as are asked side by side are asked at a time: the longest is waited for less often."""
 
 
 class ChangedError(Exception):
@@ -64,7 +67,8 @@ def _spelled(trace: _Trace) -> Word:
 class Cache:
     """Asks by `ask` what is not known yet. With a `path` all is kept there, and read from there first.
 
-    `key` says whose answers they are. Raises ResumeError, OSError.
+    `key` says whose answers they are. `ask_all` asks several words at the same time, worth it for `side_by_side` of
+    them. Raises ResumeError, OSError.
     """
 
     def __init__(
@@ -76,8 +80,11 @@ class Cache:
         limit: int | None = None,
         final: Collection[str] = (),
         told: Callable[[], None] = lambda: None,
+        ask_all: Callable[[Sequence[Word]], Sequence[Output]] | None = None,
+        side_by_side: int = 1,
     ) -> None:
         self._ask, self._limit, self._told = ask, limit, told
+        self._ask_all, self._side_by_side = ask_all, side_by_side
         self._final = frozenset(final)
         self._root = _Node()
         self.queries = self.steps = self.hits = self.resumed = 0
@@ -153,11 +160,45 @@ class Cache:
         if known is not None:
             self.hits += 1
             return known
-        return self.confirm(word)
+        return self._take(word, self._query(word))
 
-    def confirm(self, word: Word) -> Output:
-        """Ask the target, known or not. Raises as `ask`."""
-        said = self._query(word)
+    def ahead(self, words: Iterator[Word]) -> Iterator[Word]:
+        """The same words; what isn't known of them is asked side by side before they come. Raises as `ask`."""
+        if self._ask_all is None or self._side_by_side == 1:
+            yield from words
+            return
+        most = ROUNDS * self._side_by_side
+        while some := list(islice(words, most)):
+            unknown = dict.fromkeys(word for word in some if self.known(word) is None)
+            while len(unknown) < most and len(some) < 100 * most and (word := next(words, None)) is not None:
+                some.append(word)
+                if self.known(word) is None:
+                    unknown[word] = None
+            for word, said in self._together(list(unknown)):
+                self._take(word, said)
+            yield from some
+
+    def again(self, words: Iterable[Word]) -> None:
+        """Ask all of these once more; what differs becomes a flaw. Raises LimitError, and what asking raises."""
+        wanted = list(words)
+        most = ROUNDS * self._side_by_side
+        for begin in range(0, len(wanted), most):
+            for word, said in self._together(wanted[begin : begin + most]):
+                with contextlib.suppress(ChangedError):
+                    self._take(word, said)
+
+    def _together(self, words: list[Word]) -> Iterable[tuple[Word, Output]]:
+        """What these words draw, as many of them as may be asked."""
+        if self._ask_all is None or not words:
+            return [(word, self._query(word)) for word in words]
+        some = self._afforded(words)
+        began = time.monotonic()
+        found = self._ask_all(some)
+        self.seconds += time.monotonic() - began
+        self._told()
+        return zip(some, found, strict=True)
+
+    def _take(self, word: Word, said: Output) -> Output:
         at = self._conflict(word, said)
         if at is None:
             self._put(word, said)
@@ -166,17 +207,24 @@ class Cache:
         return self._settle(word, at, said)
 
     def _query(self, word: Word) -> Output:
-        if self._limit is not None and self.queries >= self._limit:
-            raise LimitError(f"{self._limit} queries were asked")
-        if self.ended:
-            raise LimitError(self.ended)
-        self.queries += 1
-        self.steps += len(word)
+        self._afforded([word])
         began = time.monotonic()
         said = self._ask(word)
         self.seconds += time.monotonic() - began
         self._told()
         return said
+
+    def _afforded(self, words: list[Word]) -> list[Word]:
+        """As many of these as may be asked, which count as asked."""
+        if self.ended:
+            raise LimitError(self.ended)
+        left = len(words) if self._limit is None else self._limit - self.queries
+        if left <= 0:
+            raise LimitError(f"{self._limit} queries were asked")
+        some = words[:left]
+        self.queries += len(some)
+        self.steps += sum(map(len, some))
+        return some
 
     def _conflict(self, word: Word, said: Output) -> int | None:
         node = self._root

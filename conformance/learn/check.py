@@ -51,22 +51,28 @@ def judge_word(
     From index `patient` on, else at the last input, a delayed acknowledgement is waited for.
     """
     walk = asker.watch(word, oracle=True, patient=len(word) - 1 if patient is None else patient)
-    judge = Judge(catalogue, start_of(asker.alphabet))
+    return walk, judged(asker.alphabet, walk, catalogue)
+
+
+def judged(alphabet: Alphabet, walk: list[Observed], catalogue: Catalogue) -> list[Breach | None]:
+    """What the RFC says of each input of a word that was walked."""
+    judge = Judge(catalogue, start_of(alphabet))
     breaches: list[Breach | None] = []
     for observed in walk:
-        step = asker.alphabet.inputs[observed.letter]
+        step = alphabet.inputs[observed.letter]
         if observed.skipped:
             breaches.append(None)
             continue
         breaches.append(judge.look(observed, step.verb if isinstance(step, Call) else ""))
-    return walk, breaches
+    return breaches
 
 
 def check(asker: Asker, model: Model, catalogue: Catalogue) -> list[Found]:
     """Everything in the model that the RFC does not permit, each once, the shortest words first."""
     found: dict[tuple[object, ...], Found] = {}
-    for word in sorted(transition_cover(model), key=len):
-        walk, breaches = judge_word(asker, word, catalogue)
+    words = sorted(transition_cover(model), key=len)
+    for word, walk in zip(words, asker.watch_all(words, oracle=True, patient=True), strict=True):
+        breaches = judged(asker.alphabet, walk, catalogue)
         breach = breaches[-1]
         if breach is None:
             continue
@@ -88,10 +94,10 @@ def derails(breach: Breach | None) -> bool:
 def invariants(asker: Asker, model: Model) -> dict[str, Word]:
     """Every invariant that some transition breaks, with the shortest word that shows it."""
     found: dict[str, Word] = {}
-    for word in sorted(transition_cover(model), key=len):
-        broken = asker.watch(word)[-1].broken
-        if broken:
-            found.setdefault(broken, word)
+    words = sorted(transition_cover(model), key=len)
+    for word, walk in zip(words, asker.watch_all(words), strict=True):
+        if walk[-1].broken:
+            found.setdefault(walk[-1].broken, word)
     return found
 
 
@@ -161,4 +167,4 @@ def told(found: Found, catalogue: Catalogue) -> str:
     return f"{level} {found.breach.requirement}: {found.title()}{known}{more}; word: {word_text(found.word)}"
 
 
-__all__ = ["Found", "as_case", "check", "derails", "invariants", "judge_word", "start_of", "told"]
+__all__ = ["Found", "as_case", "check", "derails", "invariants", "judge_word", "judged", "start_of", "told"]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from conformance.learn.alphabet import Word
@@ -39,6 +40,8 @@ class Effort:
     seeds: Sequence[Word] = ()
     doubts: Callable[[Model], Iterable[Word]] = lambda model: ()
     """Words that a hypothesis should be asked for, because what it says of them is hard to believe."""
+    likely: Sequence[Word] = ()
+    """Words that will be asked if the target is what it is thought to be: asked first, side by side."""
 
 
 @dataclass(slots=True)
@@ -109,6 +112,8 @@ def learn(
     for attempt in range(RESTARTS + 1):
         sul = Asked()
         try:
+            progress.phase = "what is likely"
+            deque(cache.ahead(iter(effort.likely)), maxlen=0)
             machine = run_KV(
                 list(letters), sul, Searched(list(letters), sul), "mealy", cache_and_non_det_check=False, print_level=0
             )
@@ -132,6 +137,18 @@ def learn(
     progress.states = len(model)
     seconds = time.monotonic() - progress.began
     return Learned(model, finished, proof, search.rounds, seconds, search.depth, search.words, search.sources)
+
+
+def rehearsed(model: Model, effort: Effort, final: Collection[str] = ()) -> list[Word]:
+    """The words that learning this machine asks, to depth 0 where none is asked for. Raises NotInstalledError."""
+    asked: list[Word] = []
+
+    def ask(word: Word) -> tuple[str, ...]:
+        asked.append(word)
+        return model.run(word)[0]
+
+    learn(Cache(ask, final=final), model.letters, replace(effort, depth=effort.depth or 0))
+    return asked
 
 
 class _Search:
@@ -158,7 +175,7 @@ class _Search:
             return self._found("earlier answers", found)
         for phase, words in self._phases(model):
             self._progress.phase = phase
-            for word in words:
+            for word in self._cache.ahead(words):
                 found = _wrong(model, word, self._cache.ask(word))
                 if found is not None:
                     return self._found(phase, found)
@@ -223,15 +240,3 @@ def _converted(machine: Any, letters: Sequence[str]) -> Model:
     place = {id(state): index for index, state in enumerate(states)}
     edges = [{i: (state.output_fun[i], place[id(state.transitions[i])]) for i in letters} for state in states]
     return Model(tuple(letters), edges).ordered()
-
-
-def check_again(cache: Cache, model: Model) -> int:
-    """Ask each transition of a learned model once more; what differs becomes a flaw. Returns how many were asked."""
-    count = 0
-    for word in transition_cover(model):
-        try:
-            cache.confirm(word)
-        except (ChangedError, LimitError):
-            continue
-        count += 1
-    return count

@@ -29,8 +29,17 @@ from conformance.tcp.segment import ACK, RST, SYN, Segment
 from conformance.tcp.states import State, View
 
 Output = tuple[str, ...]
+T = TypeVar("T")
 LATE = 0.12
-"""Seconds of a query in real time from which on a retransmission timer may have fired (the shortest known is 0.2)."""
+"""Seconds of a query in real time from which on a retransmission timer may have fired (the shortest known is 0.2).
+
+What the query itself lets pass, for the interval of a limit, does not count: timers are part of what is learned then.
+"""
+SIDE_BY_SIDE = 64
+"""Words asked at the same time, at most, where time must pass in them."""
+PAUSE = 0.01
+"""Seconds after each input for a stack that works beside the tester: silence proves that what it was going to answer at
+once has come, not that it is done with what it does not answer."""
 ATTEMPTS = 8
 MARGIN = 0.02
 """Seconds beyond the interval at which a stack limits its challenge ACKs: at its very end either may happen."""
@@ -39,8 +48,9 @@ NO_SOCKET = "no socket"
 ASTRAY = "astray"
 """The output of all that follows an acknowledgement of what the tester can't have sent, or thinks was not taken: it
 is no right peer any more, and to go on would tell of its own numbers as much as of the stack's."""
+FINAL = (ASTRAY, DIED)
+"""After these there is but the same."""
 _ASTRAY = re.compile(r"(FIN,)?ACK seq=\S+ ack=(?!rcv\.nxt(?![+-]))")
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -95,6 +105,9 @@ class Asker:
 
     async def _begin(self) -> None:
         self.target.wire.watch()
+        barrier = self.target.barrier
+        self._beside = self.target.time is None and not any(barrier.prove_now() for _ in range(3))
+        """The stack works beside the tester: what it answers is not there once it was sent what it answers."""
 
     def close(self) -> None:
         """Close the target; safe to call twice."""
@@ -106,9 +119,18 @@ class Asker:
         self.target.wire.unwatch()
         self.target.close()
 
+    @property
+    def side_by_side(self) -> int:
+        """How many words are worth asking at the same time: more than one where they wait."""
+        return min(SIDE_BY_SIDE, self.target.at_once) if self._beside else 1
+
     def ask(self, word: Word) -> Output:
         """What each input of the word drew. Raises Inconclusive when no attempt was undisturbed."""
         return tuple(observed.output for observed in self.watch(word))
+
+    def ask_all(self, words: Sequence[Word]) -> list[Output]:
+        """The same of several words, `side_by_side` of them at the same time. Raises as `ask`."""
+        return [tuple(observed.output for observed in walk) for walk in self.watch_all(words)]
 
     def watch(self, word: Word, *, oracle: bool = False, patient: int | None = None) -> list[Observed]:
         """The same with all that was seen; with `oracle` the target's own word on its state after each input.
@@ -117,33 +139,71 @@ class Asker:
         timer of the stack is part of what it does. Raises Inconclusive when no attempt was undisturbed.
         """
         since = len(word) if patient is None else patient
-        return self._undisturbed(lambda: self._run(word, oracle=oracle, patient=since))[0]
+        return self._loop.run_until_complete(self._undisturbed(word, oracle=oracle, patient=since))[0]
 
-    def name(self, word: Word) -> str:
-        """The state that the target is in after a word: by its own word where it has one, else told from replies."""
-        found = self._undisturbed(lambda: self._run(word, patient=len(word), name=True))[1]
-        return found or "?"
+    def watch_all(self, words: Sequence[Word], *, oracle: bool = False, patient: bool = False) -> list[list[Observed]]:
+        """As `watch`, of several words, `side_by_side` of them at the same time. Raises as `ask`.
 
-    def _undisturbed(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        With `patient` a delayed acknowledgement is waited for at the last input of each.
+        """
+
+        def one(word: Word) -> Awaitable[tuple[list[Observed], str]]:
+            return self._undisturbed(word, oracle=oracle, patient=len(word) - patient)
+
+        found = []
+        for word, (walk, _) in zip(words, self._together(words, one), strict=True):
+            died = any(observed.skipped and DIED in observed.parts for observed in walk) or DIED in walk[-1].parts
+            # Of those that ran beside each other it isn't known which one killed the stack.
+            found.append(self._loop.run_until_complete(one(word))[0] if died else walk)
+        return found
+
+    def names(self, words: Sequence[Word]) -> list[str]:
+        """The state that the target is in after each word: by its own word where it has one, else told from replies."""
+        found = self._together(words, lambda word: self._undisturbed(word, patient=len(word), name=True))
+        return [name or "?" for _, name in found]
+
+    def _together(self, words: Sequence[Word], asked: Callable[[Word], Awaitable[T]]) -> list[T]:
+        """Each of these asked, `side_by_side` at the same time. Raises what one of them raises, once all have ended."""
+        slots = asyncio.Semaphore(self.side_by_side)
+
+        async def one(word: Word) -> T:
+            async with slots:
+                return await asked(word)
+
+        async def all_of_them() -> list[T | BaseException]:
+            return await asyncio.gather(*map(one, words), return_exceptions=True)
+
+        found: list[T] = []
+        for answer in self._loop.run_until_complete(all_of_them()):
+            if isinstance(answer, BaseException):
+                raise answer
+            found.append(answer)
+        return found
+
+    async def _undisturbed(
+        self, word: Word, *, patient: int, oracle: bool = False, name: bool = False
+    ) -> tuple[list[Observed], str]:
+        """What was seen and, if asked for, the state's name, of the first attempt that nothing disturbed."""
         last = "too late"
         for _ in range(ATTEMPTS):
             began = self._clock.now()
             lost = self.target.wire.counters().get("dropped", 0)
             try:
-                found = self._loop.run_until_complete(_awaited(attempt()))
+                found, named, waited = await self._run(word, oracle=oracle, patient=patient, name=name)
             except Inconclusive as problem:
                 last = str(problem)
                 self.repeated += 1
                 continue
-            took = (self._clock.now() - began) / 1e9
+            took = (self._clock.now() - began - waited) / 1e9
             if (self.target.time is not None or took < LATE) and self.target.wire.counters().get("dropped", 0) == lost:
-                return found
+                return found, named
             self.repeated += 1
         raise Inconclusive(f"a query was disturbed {ATTEMPTS} times: {last}")
 
     async def _run(
         self, word: Word, *, patient: int, oracle: bool = False, name: bool = False
-    ) -> tuple[list[Observed], str]:
+    ) -> tuple[list[Observed], str, int]:
+        """What was seen, the state's name, and ns that were let pass."""
         run = Run(self._variation, self.target, self._clock)
         if run.pace.challenge_interval:
             run.pace.challenge_interval += MARGIN
@@ -170,21 +230,23 @@ class Asker:
                 found.append(observed)
                 try:
                     if observed.made:
-                        await _input(run, conn, self.alphabet, observed, waiting, patient=len(found) > patient)
+                        pause = PAUSE if self._beside else 0.0
+                        patience = len(found) > patient
+                        await _input(run, conn, self.alphabet, observed, waiting, patient=patience, pause=pause)
                     if oracle and self.target.oracle is not None:
                         observed.oracle = self.target.oracle.state(conn.pair)
                 except StackDied:
                     observed.parts.append(DIED)
                     found += [Observed(rest, parts=[DIED], skipped=True) for rest in word[len(found) :]]
-                    return found, "DEAD"
+                    return found, "DEAD", run.waited
                 if any(_ASTRAY.match(part) for part in observed.parts):
                     found += [Observed(rest, parts=[ASTRAY], skipped=True) for rest in word[len(found) :]]
-                    return found, ASTRAY
+                    return found, ASTRAY, run.waited
             if name:
                 named = await self._named(run, conn)
         finally:
             run.close()
-        return found, named
+        return found, named, run.waited
 
     async def _named(self, run: Run, conn: Conn) -> str:
         if self.target.oracle is not None:
@@ -203,12 +265,15 @@ class Asker:
         return Place(self.alphabet.name, 1, 1)
 
 
-async def _awaited(work: Awaitable[T]) -> T:
-    return await work
-
-
 async def _input(
-    run: Run, conn: Conn, alphabet: Alphabet, observed: Observed, waiting: list[tuple[str, Any]], *, patient: bool
+    run: Run,
+    conn: Conn,
+    alphabet: Alphabet,
+    observed: Observed,
+    waiting: list[tuple[str, Any]],
+    *,
+    patient: bool,
+    pause: float,
 ) -> None:
     """One input, and all that it draws. Raises StackDied, Inconclusive."""
     step, then = alphabet.inputs[observed.letter], alphabet.then.get(observed.letter, ())
@@ -230,6 +295,9 @@ async def _input(
         if more.on_listener and more.verb == "close":
             run.listener = None
     await run.prove()
+    if pause:
+        await run.sleep(pause)
+        run.pump()
     if run.delayed and conn.tcb.owed and not conn.queue:
         if patient:
             await run.arrival(conn, run.clock.now() + round((SETTLE + run.pace.slack) * 1e9))
@@ -325,4 +393,4 @@ def _take_all(run: Run, conn: Conn, observed: Observed) -> None:
         conn.last_seen = segment
 
 
-__all__ = ["ACK", "ASTRAY", "DIED", "NO_SOCKET", "RST", "SYN", "Asker", "Observed", "Output", "Sequence"]
+__all__ = ["ACK", "ASTRAY", "DIED", "FINAL", "NO_SOCKET", "RST", "SYN", "Asker", "Observed", "Output", "Sequence"]

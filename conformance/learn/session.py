@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,19 +14,19 @@ from conformance.cases.model import Send
 from conformance.catalogue import Catalogue
 from conformance.learn import draw, files
 from conformance.learn.alphabet import Alphabet, Word, word_text
-from conformance.learn.cache import Cache, Flaw
+from conformance.learn.cache import Cache, Flaw, LimitError
 from conformance.learn.check import Found, as_case, check, invariants, told
 from conformance.learn.fresh import judged_by
-from conformance.learn.learner import Effort, Learned, Progress, check_again, learn
-from conformance.learn.model import Model, numbered
+from conformance.learn.learner import Effort, Learned, Progress, learn, rehearsed
+from conformance.learn.model import Model, numbered, transition_cover
 from conformance.learn.properties import Verdict, verify
-from conformance.learn.query import ASTRAY, DIED, Asker
+from conformance.learn.query import FINAL, Asker
 from conformance.targets.asked import Asked, is_address
-from conformance.targets.base import TargetError
+from conformance.targets.base import Target, TargetError
 from conformance.targets.opening import opener
-from conformance.targets.stacks import adapters, split
+from conformance.targets.stacks import adapters, program, split
 
-_UNTHROTTLED = {"tcp_invalid_ratelimit": "0"}
+_UNTHROTTLED, _SETTING = {"tcp_invalid_ratelimit": "0"}, {"challenge-interval": "0"}
 """Where a setting can do it, challenge ACKs are not limited: what was answered must not depend on what was before.
 
 Nor must time pass between them, in which the stack's timers fire. A stack's profile `unthrottled` does the same.
@@ -39,9 +39,7 @@ def open_asker(name: str, alphabet: Alphabet, *, version: int = 4, sysctls: Mapp
         raise TargetError(
             f"{name}: no host can be learned: each query needs a fresh start and a path that loses nothing"
         )
-    own = name.split(":", maxsplit=1)[0] == "linux"
-    wanted = {**_UNTHROTTLED, **(sysctls or {})} if own else dict(sysctls or {})
-    target = opener(Asked(target=_unthrottled(name), sysctls=wanted))({})
+    target = _opened(name, sysctls or {})
     try:
         if not target.calibration.barrier_sound:
             raise TargetError(f"{name}: silence can't be proven on this path, and waiting for it would take hours")
@@ -54,6 +52,14 @@ def open_asker(name: str, alphabet: Alphabet, *, version: int = 4, sysctls: Mapp
         target.close()
         raise
     return Asker(target, alphabet, version)
+
+
+def _opened(name: str, sysctls: Mapping[str, str]) -> Target:
+    if split(name)[0] == "linux":
+        return opener(Asked(target=name, sysctls={**_UNTHROTTLED, **sysctls}))({})
+    open_target = opener(Asked(target=_unthrottled(name), sysctls=sysctls))
+    kernel = program(name).with_sysctls is not None
+    return open_target(_SETTING if kernel else {})
 
 
 def _unthrottled(name: str) -> str:
@@ -98,9 +104,14 @@ def run(
     *,
     sysctls: Mapping[str, str] | None = None,
     limit: int | None = None,
+    like: Model | None = None,
     told: Callable[[Cache, Progress], None] = lambda cache, progress: None,
 ) -> Session:
-    """Learn, ask each transition once more, name the states, write all to `folder`. Raises as `learn`, ResumeError."""
+    """Learn, ask each transition once more, name the states, write all to `folder`.
+
+    What a machine `like` it, over the same inputs, would be asked is asked side by side, before. Raises as `learn`,
+    ResumeError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     progress = Progress()
     cache = Cache(
@@ -108,21 +119,26 @@ def run(
         path=folder / "queries.jsonl",
         key=key(asker, sysctls or {}),
         limit=limit,
-        final=(ASTRAY, DIED),
+        final=FINAL,
         told=lambda: told(cache, progress),
+        ask_all=asker.ask_all,
+        side_by_side=asker.side_by_side,
     )
     try:
         effort = replace(effort, doubts=lambda model: _doubts(model, asker.alphabet))
+        if like is not None:
+            effort = replace(effort, likely=rehearsed(Model(asker.alphabet.letters, like.edges), effort, FINAL))
         with _ended_between(cache):
             learned = learn(cache, asker.alphabet.letters, effort, progress)
         if learned.finished:
             progress.phase = "each transition again"
-            check_again(cache, learned.model)
+            with contextlib.suppress(LimitError):
+                cache.again(transition_cover(learned.model))
     finally:
         cache.close()
     model = learned.model
     progress.phase = "naming states"
-    model.names = numbered([asker.name(word) for word in model.access()])
+    model.names = numbered(asker.names(model.access()))
     flaws = list(cache.flaws.values())
     model.facts = _facts(asker, cache, learned, flaws)
     session = Session(learned, flaws, model.facts)
@@ -132,7 +148,7 @@ def run(
     return session
 
 
-@contextmanager
+@contextlib.contextmanager
 def _ended_between(cache: Cache) -> Iterator[None]:
     """The first Ctrl-C takes effect between two queries: an agent that is interrupted in one can't be asked more."""
     before = signal.getsignal(signal.SIGINT)

@@ -7,7 +7,7 @@ from learn.machines import COFFEE, Machine, lock
 
 from conformance.learn import files, learner
 from conformance.learn.cache import Cache, ResumeError
-from conformance.learn.learner import Effort, check_again, learn
+from conformance.learn.learner import Effort, learn
 from conformance.learn.model import apart, differences, identifiers, transition_cover, wp_suite
 
 pytest.importorskip("aalpy")
@@ -80,7 +80,7 @@ def test_an_answer_that_differs_once_is_a_flaw_and_does_no_harm():
 
     cache = Cache(ask)
     learned = learn(cache, COFFEE.letters, Effort(words=200, depth=1))
-    check_again(cache, learned.model)
+    cache.again(transition_cover(learned.model))
     assert odd
     assert apart(learned.model, COFFEE, COFFEE.letters) is None
     assert [flaw.word for flaw in cache.flaws.values()] == [("water", "coin")]
@@ -90,7 +90,7 @@ def test_an_answer_that_differs_once_is_a_flaw_and_does_no_harm():
 def test_without_disturbance_there_is_no_flaw():
     cache = Cache(Machine(COFFEE).ask)
     learned = learn(cache, COFFEE.letters, Effort(words=100, depth=1))
-    check_again(cache, learned.model)
+    cache.again(transition_cover(learned.model))
     assert not cache.flaws
 
 
