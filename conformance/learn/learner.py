@@ -14,7 +14,7 @@ from typing import Any
 
 from conformance.learn.alphabet import Word
 from conformance.learn.cache import Cache, ChangedError, LimitError
-from conformance.learn.model import Model, transition_cover, wp_suite
+from conformance.learn.model import Model, apart, transition_cover, wp_suite
 
 RESTARTS = 40
 _LENGTHS = (3, 15)
@@ -42,6 +42,8 @@ class Effort:
     """Words that a hypothesis should be asked for, because what it says of them is hard to believe."""
     likely: Sequence[Word] = ()
     """Words that will be asked if the target is what it is thought to be: asked first, side by side."""
+    hints: Sequence[Word] = ()
+    """What refuted one hypothesis after the other while a machine was learned that is thought to be like the target."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,8 @@ class Learned:
     """Random words that found nothing more."""
     sources: dict[str, int] = field(default_factory=dict)
     """How many counterexamples came from where."""
+    refuted: list[Word] = field(default_factory=list)
+    """The counterexamples, in order."""
 
 
 def learn(
@@ -113,7 +117,9 @@ def learn(
         sul = Asked()
         try:
             progress.phase = "what is likely"
-            deque(cache.ahead(iter(effort.likely)), maxlen=0)
+            for word in cache.ahead(iter(effort.likely)):
+                cache.ask(word)
+            search.hints = deque(effort.hints)
             machine = run_KV(
                 list(letters), sul, Searched(list(letters), sul), "mealy", cache_and_non_det_check=False, print_level=0
             )
@@ -136,19 +142,26 @@ def learn(
     model = search.model.ordered()
     progress.states = len(model)
     seconds = time.monotonic() - progress.began
-    return Learned(model, finished, proof, search.rounds, seconds, search.depth, search.words, search.sources)
+    return Learned(model, finished, proof, search.rounds, seconds, search.depth, search.words, search.sources, search.refuted)
 
 
-def rehearsed(model: Model, effort: Effort, final: Collection[str] = ()) -> list[Word]:
-    """The words that learning this machine asks, to depth 0 where none is asked for. Raises NotInstalledError."""
+def rehearsed(model: Model, effort: Effort, final: Collection[str] = ()) -> Effort:
+    """The effort with the words that learning this machine would ask, to depth 0 where none is asked for.
+
+    Raises NotInstalledError.
+    """
     asked: list[Word] = []
 
     def ask(word: Word) -> tuple[str, ...]:
         asked.append(word)
         return model.run(word)[0]
 
-    learn(Cache(ask, final=final), model.letters, replace(effort, depth=effort.depth or 0))
-    return asked
+    def doubts(hypothesis: Model) -> list[Word]:
+        word = apart(hypothesis, model, model.letters)
+        return [] if word is None else [word]
+
+    learned = learn(Cache(ask, final=final), model.letters, Effort(0, effort.depth or 0, doubts=doubts))
+    return replace(effort, likely=asked, hints=learned.refuted)
 
 
 class _Search:
@@ -158,7 +171,8 @@ class _Search:
         self._cache, self._letters, self._effort, self._progress = cache, letters, effort, progress
         self.rounds = 0
         self._draw = random.Random(effort.seed)
-        self._latest: Word = ()
+        self.refuted: list[Word] = [()]
+        self.hints: deque[Word] = deque()
         self.sources: dict[str, int] = {}
         self.depth = self.words = 0
         self.left = ""
@@ -168,8 +182,9 @@ class _Search:
     def counterexample(self, model: Model) -> Word | None:
         """A shortest prefix of some word that the model gets wrong, or None."""
         self.rounds += 1
-        known = self._cache.known(self._latest)
-        found = _wrong(model, self._latest, known) if known is not None else None
+        found = self._still(model, self.refuted[-1])
+        while found is None and self.hints:
+            found = self._still(model, self.hints.popleft())
         found = found or self._cache.refuted(model)
         if found is not None:
             return self._found("earlier answers", found)
@@ -181,17 +196,22 @@ class _Search:
                     return self._found(phase, found)
         return None
 
+    def _still(self, model: Model, word: Word) -> Word | None:
+        """What of this word is known to refute the model."""
+        known = self._cache.known(word)
+        return None if known is None else _wrong(model, word, known)
+
     def _found(self, phase: str, word: Word) -> Word:
         self.sources[phase] = self.sources.get(phase, 0) + 1
-        self._latest = word
+        self.refuted.append(word)
         self._progress.phase = "refining"
         return word
 
     def _phases(self, model: Model) -> Iterator[tuple[str, Iterator[Word]]]:
         effort = self._effort
         yield "seeds", iter(effort.seeds)
-        yield "each transition", transition_cover(model)
         yield "properties", iter(effort.doubts(model))
+        yield "each transition", transition_cover(model)
         self.words = effort.words if effort.words is not None else max(1000, 100 * len(model))
         yield "random words", self._random(model, self.words)
         self.left = ""

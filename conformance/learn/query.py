@@ -106,7 +106,7 @@ class Asker:
     async def _begin(self) -> None:
         self.target.wire.watch()
         barrier = self.target.barrier
-        self._beside = self.target.time is None and not any(barrier.prove_now() for _ in range(3))
+        self._beside = self.target.time is None and sum(barrier.prove_now() for _ in range(20)) < 10
         """The stack works beside the tester: what it answers is not there once it was sent what it answers."""
 
     def close(self) -> None:

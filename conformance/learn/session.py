@@ -127,7 +127,7 @@ def run(
     try:
         effort = replace(effort, doubts=lambda model: _doubts(model, asker.alphabet))
         if like is not None:
-            effort = replace(effort, likely=rehearsed(Model(asker.alphabet.letters, like.edges), effort, FINAL))
+            effort = rehearsed(Model(asker.alphabet.letters, like.edges), effort, FINAL)
         with _ended_between(cache):
             learned = learn(cache, asker.alphabet.letters, effort, progress)
         if learned.finished:
