@@ -178,6 +178,11 @@ class Cache:
                 self._take(word, said)
             yield from some
 
+    def make_sure(self, word: Word) -> None:
+        """Ask once more what was answered beside other words, when none is asked beside it. Raises as `ask`."""
+        if self._side_by_side > 1:
+            self._take(word, self._query(word))
+
     def again(self, words: Iterable[Word]) -> None:
         """Ask all of these once more; what differs becomes a flaw. Raises LimitError, and what asking raises."""
         wanted = list(words)

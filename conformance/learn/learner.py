@@ -119,7 +119,7 @@ def learn(
             progress.phase = "what is likely"
             for word in cache.ahead(iter(effort.likely)):
                 cache.ask(word)
-            search.hints = deque(effort.hints)
+            search.begin()
             machine = run_KV(
                 list(letters), sul, Searched(list(letters), sul), "mealy", cache_and_non_det_check=False, print_level=0
             )
@@ -142,7 +142,8 @@ def learn(
     model = search.model.ordered()
     progress.states = len(model)
     seconds = time.monotonic() - progress.began
-    return Learned(model, finished, proof, search.rounds, seconds, search.depth, search.words, search.sources, search.refuted)
+    how = (search.rounds, seconds, search.depth, search.words, search.sources, search.refuted)
+    return Learned(model, finished, proof, *how)
 
 
 def rehearsed(model: Model, effort: Effort, final: Collection[str] = ()) -> Effort:
@@ -171,17 +172,33 @@ class _Search:
         self._cache, self._letters, self._effort, self._progress = cache, letters, effort, progress
         self.rounds = 0
         self._draw = random.Random(effort.seed)
-        self.refuted: list[Word] = [()]
-        self.hints: deque[Word] = deque()
         self.sources: dict[str, int] = {}
         self.depth = self.words = 0
         self.left = ""
         """Why no deeper."""
         self.model = Model(letters, [dict.fromkeys(letters, ("?", 0))])
+        self.refuted: list[Word]
+        self.hints: deque[Word]
+        self.begin()
+
+    def begin(self) -> None:
+        """A machine is learned from nothing, but for what is known."""
+        self.refuted, self.hints = [()], deque(self._effort.hints)
 
     def counterexample(self, model: Model) -> Word | None:
         """A shortest prefix of some word that the model gets wrong, or None."""
         self.rounds += 1
+        while (word := self._refuting(model)) is not None:
+            try:
+                self._cache.make_sure(word)
+            except ChangedError:
+                continue  # nothing was built on it
+            self.refuted.append(word)
+            self._progress.phase = "refining"
+            return word
+        return None
+
+    def _refuting(self, model: Model) -> Word | None:
         found = self._still(model, self.refuted[-1])
         while found is None and self.hints:
             found = self._still(model, self.hints.popleft())
@@ -203,8 +220,6 @@ class _Search:
 
     def _found(self, phase: str, word: Word) -> Word:
         self.sources[phase] = self.sources.get(phase, 0) + 1
-        self.refuted.append(word)
-        self._progress.phase = "refining"
         return word
 
     def _phases(self, model: Model) -> Iterator[tuple[str, Iterator[Word]]]:

@@ -36,10 +36,12 @@ LATE = 0.12
 What the query itself lets pass, for the interval of a limit, does not count: timers are part of what is learned then.
 """
 SIDE_BY_SIDE = 64
-"""Words asked at the same time, at most, where time must pass in them."""
+"""Words asked at the same time where they let the interval of a limit pass in real time."""
+APART = 0.02
+"""Seconds between the beginnings of the first words that are asked side by side: no burst of them all."""
 PAUSE = 0.01
-"""Seconds after each input for a stack that works beside the tester: silence proves that what it was going to answer at
-once has come, not that it is done with what it does not answer."""
+"""Seconds after each input in such words. Some stacks work at several segments at a time: silence proves that what one
+was going to answer at once has come, not that it is done with what it does not answer."""
 ATTEMPTS = 8
 MARGIN = 0.02
 """Seconds beyond the interval at which a stack limits its challenge ACKs: at its very end either may happen."""
@@ -97,6 +99,7 @@ class Asker:
     def __init__(self, target: Target, alphabet: Alphabet, version: int = 4) -> None:
         self.target, self.alphabet = target, alphabet
         keeper = target.time
+        self._rests = keeper is None and target.capabilities.challenge_interval > 0
         self._clock: Clock = RealClock() if keeper is None else VirtualClock(keeper)
         self._loop: asyncio.AbstractEventLoop = asyncio.new_event_loop() if keeper is None else VirtualLoop(keeper)
         self._variation = alphabet.variation(version)
@@ -105,9 +108,6 @@ class Asker:
 
     async def _begin(self) -> None:
         self.target.wire.watch()
-        barrier = self.target.barrier
-        self._beside = self.target.time is None and sum(barrier.prove_now() for _ in range(20)) < 10
-        """The stack works beside the tester: what it answers is not there once it was sent what it answers."""
 
     def close(self) -> None:
         """Close the target; safe to call twice."""
@@ -121,8 +121,8 @@ class Asker:
 
     @property
     def side_by_side(self) -> int:
-        """How many words are worth asking at the same time: more than one where they wait."""
-        return min(SIDE_BY_SIDE, self.target.at_once) if self._beside else 1
+        """How many words are worth asking at the same time: more than one where they rest."""
+        return SIDE_BY_SIDE if self._rests else 1
 
     def ask(self, word: Word) -> Output:
         """What each input of the word drew. Raises Inconclusive when no attempt was undisturbed."""
@@ -166,12 +166,14 @@ class Asker:
         """Each of these asked, `side_by_side` at the same time. Raises what one of them raises, once all have ended."""
         slots = asyncio.Semaphore(self.side_by_side)
 
-        async def one(word: Word) -> T:
+        async def one(place: int, word: Word) -> T:
             async with slots:
+                if place < self.side_by_side:
+                    await asyncio.sleep(place * APART)
                 return await asked(word)
 
         async def all_of_them() -> list[T | BaseException]:
-            return await asyncio.gather(*map(one, words), return_exceptions=True)
+            return await asyncio.gather(*(one(*each) for each in enumerate(words)), return_exceptions=True)
 
         found: list[T] = []
         for answer in self._loop.run_until_complete(all_of_them()):
@@ -230,7 +232,7 @@ class Asker:
                 found.append(observed)
                 try:
                     if observed.made:
-                        pause = PAUSE if self._beside else 0.0
+                        pause = PAUSE if self._rests else 0.0
                         patience = len(found) > patient
                         await _input(run, conn, self.alphabet, observed, waiting, patient=patience, pause=pause)
                     if oracle and self.target.oracle is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 from learn.machines import COFFEE
@@ -9,10 +11,12 @@ from learn.machines import COFFEE
 from conformance.cli import main
 from conformance.learn import files
 from conformance.learn.alphabet import load
+from conformance.learn.model import apart
 from conformance.learn.session import open_asker
 from conformance.targets.base import TargetError
 
 pytest.importorskip("aalpy")
+MODELS = Path(__file__).parents[2] / "reports" / "models"
 
 
 def call(*words):
@@ -49,6 +53,16 @@ def test_learning_stops_at_its_limit_and_goes_on(lwip, tmp_path):
     assert other.output.count("\n") == 1
 
 
+def test_what_is_like_a_model_is_learned_with_fewer_words(lwip, tmp_path):
+    like = MODELS / "lwip-flags.json"
+    words = ("--alphabet", "flags", "--words", 0, "--depth", 0, "--no-check")
+    result = call("learn", lwip, *words, "--like", like, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    model = files.read(tmp_path / "model.json")
+    assert apart(model, files.read(like), model.letters) is None
+    assert set(model.facts["statistics"]["counterexamples"]) == {"earlier answers"}
+
+
 def test_diff_says_by_its_exit_code_whether_there_is_a_difference(tmp_path):
     mutant = COFFEE.ordered()
     mutant.edges[2]["button"] = ("tea", mutant.edges[2]["button"][1])
@@ -78,6 +92,8 @@ def test_diff_of_a_target_and_a_model_of_it_is_asked_live(lwip, tmp_path):
         (("learn", "linux", "--alphabet", "nonesuch"), 2, "no alphabet 'nonesuch'"),
         (("learn", "nonesuch"), 3, "is not one of"),
         (("learn", "--diff", "nonesuch.json", "b.dot"), 2, "can't be read"),
+        (("learn", "linux", "--like", "nonesuch.json"), 2, "can't be read"),
+        (("learn", "linux", "--like", MODELS / "lwip-flags.json"), 2, "over other inputs than server"),
         (("explore", "192.0.2.7"), 3, "no host can be learned"),
     ],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from learn.machines import COFFEE, Machine, lock
 
 from conformance.learn import files, learner
-from conformance.learn.cache import Cache, ResumeError
-from conformance.learn.learner import Effort, learn
+from conformance.learn.cache import ROUNDS, Cache, ResumeError
+from conformance.learn.learner import Effort, learn, rehearsed
 from conformance.learn.model import apart, differences, identifiers, transition_cover, wp_suite
 
 pytest.importorskip("aalpy")
@@ -165,3 +167,55 @@ def test_differences_are_shortest_and_each_transition_is_covered():
     assert list(differences(COFFEE, mutant, COFFEE.letters)) == [("water", "coin", "button", "coin", "button")]
     covered = {(COFFEE.run(word[:-1])[1], word[-1]) for word in transition_cover(COFFEE)}
     assert len(covered) == len(COFFEE) * len(COFFEE.letters)
+
+
+class Crowd(Machine):
+    """A machine that is asked several words at a time."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.parties = []
+
+    def ask_all(self, words):
+        self.parties.append(len(words))
+        return [super(Crowd, self).ask(word) for word in words]
+
+
+def test_what_a_hypothesis_is_asked_is_asked_side_by_side_and_each_word_once():
+    machine = Crowd(COFFEE)
+    cache = Cache(machine.ask, ask_all=machine.ask_all, side_by_side=4)
+    learned = learn(cache, COFFEE.letters, Effort(words=200, depth=1))
+    assert apart(learned.model, COFFEE, COFFEE.letters) is None
+    assert max(machine.parties) == ROUNDS * 4
+    assert len(machine.asked) == len(set(machine.asked)) == cache.queries
+    before = len(machine.asked)
+    cache.again(transition_cover(learned.model))
+    assert machine.asked[before:] == list(transition_cover(learned.model))
+    assert not cache.flaws
+
+
+def test_no_more_is_asked_side_by_side_than_may_be_asked():
+    machine = Crowd(COFFEE)
+    cache = Cache(machine.ask, ask_all=machine.ask_all, side_by_side=4, limit=50)
+    learned = learn(cache, COFFEE.letters, Effort(words=200, depth=1))
+    assert not learned.finished
+    assert len(machine.asked) == 50
+
+
+@pytest.mark.parametrize("model", [COFFEE, lock(6)], ids=["coffee", "lock"])
+def test_what_is_like_a_model_is_asked_little_more_than_that_would_be(model):
+    effort = rehearsed(model, Effort(words=0))
+    machine = Crowd(model)
+    cache = Cache(machine.ask, ask_all=machine.ask_all, side_by_side=1000)
+    learned = learn(cache, model.letters, replace(effort, depth=0))
+    assert apart(learned.model, model, model.letters) is None
+    assert machine.asked == list(effort.likely)  # all of them at once, and none beside them
+    assert machine.parties == [len(effort.likely)]
+
+
+def test_what_is_not_like_the_model_is_learned_all_the_same():
+    effort = rehearsed(lock(6), Effort(words=0))
+    machine = Crowd(lock(7))
+    cache = Cache(machine.ask, ask_all=machine.ask_all, side_by_side=4)
+    learned = learn(cache, machine.model.letters, replace(effort, words=500, depth=1))
+    assert apart(learned.model, machine.model, machine.model.letters) is None

@@ -11,6 +11,7 @@ import pytest
 from conformance.learn import files
 from conformance.learn.alphabet import builtin, load
 from conformance.learn.learner import Effort
+from conformance.learn.query import LATE
 from conformance.learn.session import open_asker, run
 from conformance.targets.base import TargetError
 
@@ -66,6 +67,35 @@ def test_challenge_acks_are_not_limited_whatever_the_profile(name, asked):
         assert asker.target.capabilities.challenge_interval == 0
         said = asker.ask(("SYN", "ACK", "SYN", "SYN", "SYN"))
         assert [str(one) for one in said[2:]] == ["ACK seq=snd.nxt ack=rcv.nxt"] * 3
+    finally:
+        asker.close()
+
+
+def test_where_challenge_acks_stay_limited_words_rest_side_by_side():
+    try:
+        asker = open_asker("linux", load("flags"), sysctls={"tcp_invalid_ratelimit": "100"})
+    except TargetError as problem:
+        pytest.skip(str(problem))
+    try:
+        assert asker.target.capabilities.challenge_interval > LATE  # each rest alone is longer than a query may take
+        words = [("SYN", "ACK", "SYN", "SYN", last) for last in asker.alphabet.letters] * 3
+        said = asker.ask_all(words)
+        for word, answers in zip(words, said, strict=True):
+            assert answers[:4] == ("SYN,ACK seq=iss ack=seg.end", "nothing", *["ACK seq=snd.nxt ack=rcv.nxt"] * 2), word
+        assert said[:7] == said[7:14] == said[14:]
+        assert asker.names([("SYN",), ("SYN", "ACK"), ("SYN", "ACK", "FIN")]) == [
+            "SYN-RECEIVED", "ESTABLISHED", "CLOSE-WAIT",
+        ]  # fmt: skip
+    finally:
+        asker.close()
+
+
+@pytest.mark.timeout(120)
+def test_a_linux_in_a_machine_is_asked_without_its_limit():
+    asker = asker_of("linux-6.12", "flags")
+    try:
+        assert asker.target.capabilities.challenge_interval == 0
+        assert asker.ask(("SYN", "ACK", "SYN", "SYN"))[2:] == ("ACK seq=snd.nxt ack=rcv.nxt",) * 2
     finally:
         asker.close()
 
