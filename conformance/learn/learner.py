@@ -183,7 +183,7 @@ class _Search:
 
     def begin(self) -> None:
         """A machine is learned from nothing, but for what is known."""
-        self.refuted, self.hints = [()], deque(self._effort.hints)
+        self.refuted, self.hints = [], deque(self._effort.hints)
 
     def counterexample(self, model: Model) -> Word | None:
         """A shortest prefix of some word that the model gets wrong, or None."""
@@ -199,7 +199,7 @@ class _Search:
         return None
 
     def _refuting(self, model: Model) -> Word | None:
-        found = self._still(model, self.refuted[-1])
+        found = self._still(model, self.refuted[-1]) if self.refuted else None
         while found is None and self.hints:
             found = self._still(model, self.hints.popleft())
         found = found or self._cache.refuted(model)

@@ -181,13 +181,14 @@ class Crowd(Machine):
         return [super(Crowd, self).ask(word) for word in words]
 
 
-def test_what_a_hypothesis_is_asked_is_asked_side_by_side_and_each_word_once():
+def test_what_a_hypothesis_is_asked_is_asked_side_by_side_and_twice_what_refutes_it():
     machine = Crowd(COFFEE)
     cache = Cache(machine.ask, ask_all=machine.ask_all, side_by_side=4)
     learned = learn(cache, COFFEE.letters, Effort(words=200, depth=1))
     assert apart(learned.model, COFFEE, COFFEE.letters) is None
     assert max(machine.parties) == ROUNDS * 4
-    assert len(machine.asked) == len(set(machine.asked)) == cache.queries
+    assert {word for word in machine.asked if machine.asked.count(word) > 1} <= set(learned.refuted)
+    assert len(machine.asked) == cache.queries
     before = len(machine.asked)
     cache.again(transition_cover(learned.model))
     assert machine.asked[before:] == list(transition_cover(learned.model))
@@ -209,8 +210,26 @@ def test_what_is_like_a_model_is_asked_little_more_than_that_would_be(model):
     cache = Cache(machine.ask, ask_all=machine.ask_all, side_by_side=1000)
     learned = learn(cache, model.letters, replace(effort, depth=0))
     assert apart(learned.model, model, model.letters) is None
-    assert machine.asked == list(effort.likely)  # all of them at once, and none beside them
-    assert machine.parties == [len(effort.likely)]
+    assert machine.parties == [len(effort.likely)]  # all of them at once
+    assert machine.asked == [*effort.likely, *learned.refuted]  # which were made sure of
+
+
+def test_what_was_answered_wrong_beside_others_does_not_become_a_state():
+    machine, odd = Crowd(COFFEE), []
+
+    def ask_all(words):
+        found = machine.ask_all(words)
+        for index, word in enumerate(words):
+            if len(odd) < 5 and len(word) > 6 and word not in odd:
+                odd.append(word)
+                found[index] = (*found[index][:-1], "ODD")
+        return found
+
+    cache = Cache(machine.ask, ask_all=ask_all, side_by_side=4)
+    learned = learn(cache, COFFEE.letters, Effort(words=300, depth=1))
+    assert apart(learned.model, COFFEE, COFFEE.letters) is None
+    assert len(odd) == 5
+    assert {flaw.word for flaw in cache.flaws.values()} == set(odd)
 
 
 def test_what_is_not_like_the_model_is_learned_all_the_same():

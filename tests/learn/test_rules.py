@@ -73,7 +73,7 @@ def test_words_of_an_accepted_connection_begin_in_established(opened, text, stat
     assert "accept" not in opened.alphabet.letters
     walk, breaches = judge_word(opened, parse_word(text), CATALOGUE) if text else ([], [])
     assert [observed.output for observed, breach in zip(walk, breaches, strict=True) if breach] == []
-    assert opened.name(parse_word(text)) == state
+    assert opened.names([parse_word(text)])[0] == state
 
 
 @pytest.mark.parametrize(
