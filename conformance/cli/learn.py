@@ -179,7 +179,7 @@ def _diff(first: str, second: str, asked: dict[str, Any]) -> int:
     except failures() as error:
         fail(str(error), NOT_RUN)
     finally:
-        for asker in askers:
+        for asker in reversed(askers):
             asker.close()
     for difference in found:
         say("\n".join(diff.told(difference, a, b)))

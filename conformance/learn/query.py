@@ -8,8 +8,9 @@ done again.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -93,11 +94,37 @@ class Observed:
         return joined(self.parts)
 
 
+def keep_to_one() -> frozenset[int]:
+    """Keep this process, and what it starts from now on, to one processor. Returns those that it had, or none.
+
+    The tester and a stack in virtual time wait for each other's word all the time, and to be woken on another processor
+    takes longer than most answers: on two a step takes twice as long.
+    """
+    processors = frozenset(os.sched_getaffinity(0))
+    try:
+        os.sched_setaffinity(0, {sorted(processors)[os.getpid() % len(processors)]})
+    except OSError:
+        return frozenset()
+    return processors
+
+
 class Asker:
     """Runs words on one target, in its own time. `close` it after use; it closes the target."""
 
-    def __init__(self, target: Target, alphabet: Alphabet, version: int = 4) -> None:
+    def __init__(
+        self,
+        target: Target,
+        alphabet: Alphabet,
+        version: int = 4,
+        *,
+        another: Callable[[], Asker] | None = None,
+        processors: Collection[int] = (),
+    ) -> None:
         self.target, self.alphabet = target, alphabet
+        self.another = another
+        """Opens one more of its kind."""
+        self.processors = processors
+        """Those that this process had before it kept to one for this target (`keep_to_one`); it has them back after."""
         keeper = target.time
         self._rests = keeper is None and target.capabilities.challenge_interval > 0
         self._clock: Clock = RealClock() if keeper is None else VirtualClock(keeper)
@@ -114,6 +141,8 @@ class Asker:
         if not self._loop.is_closed():
             self._loop.run_until_complete(self._end())
             self._loop.close()
+            if self.processors:
+                os.sched_setaffinity(0, self.processors)
 
     async def _end(self) -> None:
         self.target.wire.unwatch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +17,12 @@ from conformance.learn import draw, files
 from conformance.learn.alphabet import Alphabet, Word, word_text
 from conformance.learn.cache import Cache, Flaw, LimitError
 from conformance.learn.check import Found, as_case, check, invariants, told
+from conformance.learn.crowd import Crowd
 from conformance.learn.fresh import judged_by
 from conformance.learn.learner import Effort, Learned, Progress, learn, rehearsed
 from conformance.learn.model import Model, numbered, transition_cover
 from conformance.learn.properties import Verdict, verify
-from conformance.learn.query import FINAL, Asker
+from conformance.learn.query import FINAL, Asker, keep_to_one
 from conformance.targets.asked import Asked, is_address
 from conformance.targets.base import Target, TargetError
 from conformance.targets.opening import opener
@@ -39,19 +41,34 @@ def open_asker(name: str, alphabet: Alphabet, *, version: int = 4, sysctls: Mapp
         raise TargetError(
             f"{name}: no host can be learned: each query needs a fresh start and a path that loses nothing"
         )
-    target = _opened(name, sysctls or {})
+    virtual = split(name)[0] != "linux" and program(name).clock == "virtual"
+    processors = keep_to_one() if virtual else frozenset()
+    target: Target | None = None
     try:
-        if not target.calibration.barrier_sound:
-            raise TargetError(f"{name}: silence can't be proven on this path, and waiting for it would take hours")
-        lacking = alphabet.verbs - target.capabilities.verbs
-        if lacking:
-            raise TargetError(f"{name}: its agent lacks {', '.join(sorted(lacking))}, which {alphabet.name} needs")
-        if version not in target.capabilities.ip:
-            raise TargetError(f"{name} has no IPv{version}")
-    except TargetError:
-        target.close()
+        target = _opened(name, sysctls or {})
+        _fit(target, name, alphabet, version)
+    except BaseException:
+        if target is not None:
+            target.close()
+        if processors:
+            os.sched_setaffinity(0, processors)
         raise
-    return Asker(target, alphabet, version)
+
+    def another() -> Asker:
+        return open_asker(name, alphabet, version=version, sysctls=sysctls)
+
+    return Asker(target, alphabet, version, another=another, processors=processors)
+
+
+def _fit(target: Target, name: str, alphabet: Alphabet, version: int) -> None:
+    """Raises TargetError where the target can't be learned over this alphabet."""
+    if not target.calibration.barrier_sound:
+        raise TargetError(f"{name}: silence can't be proven on this path, and waiting for it would take hours")
+    lacking = alphabet.verbs - target.capabilities.verbs
+    if lacking:
+        raise TargetError(f"{name}: its agent lacks {', '.join(sorted(lacking))}, which {alphabet.name} needs")
+    if version not in target.capabilities.ip:
+        raise TargetError(f"{name} has no IPv{version}")
 
 
 def _opened(name: str, sysctls: Mapping[str, str]) -> Target:
@@ -114,6 +131,7 @@ def run(
     """
     folder.mkdir(parents=True, exist_ok=True)
     progress = Progress()
+    crowd = Crowd(asker)
     cache = Cache(
         asker.ask,
         path=folder / "queries.jsonl",
@@ -121,8 +139,8 @@ def run(
         limit=limit,
         final=FINAL,
         told=lambda: told(cache, progress),
-        ask_all=asker.ask_all,
-        side_by_side=asker.side_by_side,
+        ask_all=crowd.ask_all,
+        side_by_side=crowd.side_by_side,
     )
     try:
         effort = replace(effort, doubts=lambda model: _doubts(model, asker.alphabet))
@@ -136,6 +154,7 @@ def run(
                 cache.again(transition_cover(learned.model))
     finally:
         cache.close()
+        crowd.close()
     model = learned.model
     progress.phase = "naming states"
     model.names = numbered(asker.names(model.access()))
