@@ -41,7 +41,7 @@ class Crowd:
     def __init__(self, asker: Asker) -> None:
         self._asker, self._another = asker, asker.another
         forks = hasattr(os, "fork") and threading.active_count() == 1  # one that has threads is not to be forked
-        self._size = min(MOST, len(asker.processors)) if forks and self._another is not None else 1
+        self._size = min(MOST, len(asker.processors) or 1) if forks and self._another is not None else 1
         self._members: list[_Member] = []
 
     @property
