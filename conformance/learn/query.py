@@ -334,6 +334,8 @@ async def _input(
             await run.arrival(conn, run.clock.now() + round((SETTLE + run.pace.slack) * 1e9))
         else:
             observed.owed = True
+    if waiting or not (call is None or isinstance(call, Outcome)):
+        _have_looked(run, conn)
     if isinstance(step, Call):
         _ended(run, conn, step, call, observed, waiting)
     for entry in list(waiting):
@@ -344,6 +346,18 @@ async def _input(
             observed.parts.append(outcome_text(entry[0], outcome))
     _take_all(run, conn, observed)
     observed.reset = conn.tcb.reset
+
+
+def _have_looked(run: Run, conn: Conn) -> None:
+    """Have the agent look at its pending calls. Raises StackDied.
+
+    In real time it hears of their ends beside the frames, maybe after them: when it has answered the second request it
+    has looked, and has told what it saw, after the first.
+    """
+    held = conn.socket or run.listener
+    if held is not None and run.target.time is None and "poll" in run.target.capabilities.verbs:
+        for _ in range(2):
+            held.poll()
 
 
 async def _rest(run: Run, conn: Conn) -> None:
