@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from conformance.catalogue import Catalogue
 from conformance.learn.query import Observed
 from conformance.tcp import states as st
-from conformance.tcp.segment import ACK, FIN, RST, SYN, Segment
+from conformance.tcp.segment import ACK, FIN, RST, SYN, URG, Segment
 from conformance.tcp.sequence import add, before
 from conformance.tcp.states import Arrival, Outcome, Reply, State, View
 
@@ -144,7 +144,9 @@ def _fits(reply: Reply, observed: Observed) -> bool:
     segment, snd_nxt, rcv_nxt = rest[0]
     flags = segment.flags & ~8
     if reply is Reply.ACK or (reply is Reply.SILENCE and observed.owed_before):
-        return flags == ACK and not segment.payload and segment.seq == snd_nxt and segment.ack == rcv_nxt
+        bare = flags == ACK and not segment.payload and segment.seq == snd_nxt
+        rides = flags == FIN | ACK and observed.fin_sent and segment.end == snd_nxt  # tcp.recognise.rides_on_fin
+        return (bare or rides) and segment.ack == rcv_nxt
     if reply is Reply.SYN_ACK:
         return flags == SYN | ACK and segment.ack == (sent.end if sent.flags & SYN else rcv_nxt)
     if reply is Reply.RST_OF_ACK:
@@ -167,7 +169,8 @@ class Judge:
         self.states: tuple[State, ...] = (start,)
         self._closed = False
         """The application has given the connection up: nobody reads what comes."""
-        self._unread = False
+        self._unread = self._marked = False
+        """Text came that nobody has read; urgent text came: a call reads no further than to its mark."""
         self._accepted, self._over = start is State.ESTABLISHED, False
         self._shut = False
         """The application sends no more."""
@@ -195,6 +198,7 @@ class Judge:
         assert sent is not None
         assert view is not None
         self._unread = self._unread or bool(sent.payload)
+        self._marked = self._marked or bool(sent.payload and sent.flags & URG)
         if self._queued and State.LISTEN in self.states and sent.flags & SYN and not observed.replies:
             return None
         if set(self.states) & st.SYNCHRONIZED:
@@ -266,7 +270,7 @@ class Judge:
             # Another connection was accepted, and the listener closed over this one: an API's matter.
             self._over = State.SYN_RECEIVED in self.states
         if verb == "recv" and done:
-            self._unread = False
+            self._unread = self._marked
         self._wrote = self._wrote or (verb == "send" and done)
         self._active = self._active or verb == "connect"
         if verb == "accept" and done and _has(observed, RST | FIN):

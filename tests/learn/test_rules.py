@@ -17,7 +17,7 @@ from conformance.learn.naming import joined
 from conformance.learn.rules import Judge
 from conformance.learn.session import open_asker, run
 from conformance.targets.base import TargetError
-from conformance.tcp.segment import ACK, RST, SYN, Segment
+from conformance.tcp.segment import ACK, FIN, RST, SYN, Segment
 
 CATALOGUE = load_catalogue()
 
@@ -175,6 +175,41 @@ def elsewhere(observed):
 )
 def test_each_wrong_answer_is_a_breach_of_its_requirement(linux, text, change, requirement):
     assert_breach(linux, text, change, requirement)
+
+
+def rides(more):
+    """The ACK comes on the FIN sent once more, and acknowledges so much more."""
+
+    def change(observed):
+        (ack,) = observed.replies
+        observed.replies = [dataclasses.replace(ack, flags=FIN | ACK, seq=ack.seq - 1, ack=ack.ack + more)]
+
+    return change
+
+
+@pytest.mark.parametrize("text", ["half-close; wrong ACK", "half-close; far data", "FIN; half-close; SYN"])
+def test_an_acknowledgement_may_ride_on_the_fin_sent_again(opened, text):
+    assert judged(opened, text, rides(0)) is None
+    assert judged(opened, text, rides(1)) is not None
+
+
+def resets_unread(observed):
+    (fin,) = observed.replies
+    observed.replies = [dataclasses.replace(fin, flags=RST | ACK)]
+    observed.oracle = "CLOSED"
+
+
+@pytest.mark.parametrize("text", ["data; receive; close", "FIN; close"])
+def test_a_close_with_nothing_unread_sends_a_fin(opened, text):
+    assert judged(opened, text, lambda observed: None) is None
+    assert judged(opened, text, resets_unread) is not None
+
+
+@pytest.mark.parametrize("text", ["data; urgent; receive; close", "urgent; data; receive; close"])
+def test_what_lies_behind_an_urgent_mark_may_be_unread(opened, text):
+    walk = opened.watch(parse_word(text))
+    assert "recv returns data" in walk[-2].output
+    assert judged(opened, text, lambda observed: None) is None
 
 
 def still_opening(observed):
