@@ -221,7 +221,7 @@ class Asker:
             lost = self.target.wire.counters().get("dropped", 0)
             try:
                 found, named, waited = await self._run(word, oracle=oracle, patient=patient, name=name)
-            except Inconclusive as problem:
+            except (Inconclusive, StackDied) as problem:  # it died before the word began: a fresh one may not
                 last = str(problem)
                 self.repeated += 1
                 continue

@@ -8,12 +8,13 @@ import signal
 
 import pytest
 
+from conformance.engine.ending import Inconclusive
 from conformance.learn import files
 from conformance.learn.alphabet import builtin, load
 from conformance.learn.learner import Effort
 from conformance.learn.query import LATE
 from conformance.learn.session import open_asker, run
-from conformance.targets.base import TargetError
+from conformance.targets.base import StackDied, TargetError
 
 pytest.importorskip("aalpy")
 
@@ -101,6 +102,30 @@ def test_a_linux_in_a_machine_is_asked_without_its_limit_and_is_heard_at_once():
                 "connect returns ok; ACK seq=snd.nxt ack=rcv.nxt",
                 *["ACK seq=snd.nxt ack=rcv.nxt"] * 2,
             )
+    finally:
+        asker.close()
+
+
+def test_a_stack_that_can_not_be_begun_with_is_begun_with_again(monkeypatch):
+    asker = asker_of("lwip", "flags")
+    word = ("SYN", "ACK", "data")
+    said = asker.ask(word)
+    open_pair, failures = asker.target.open_pair, []
+
+    def dies(version, link):
+        if len(failures) < 3:
+            failures.append("the stack hangs")
+            raise StackDied(failures[-1])
+        return open_pair(version, link)
+
+    try:
+        monkeypatch.setattr(asker.target, "open_pair", dies)
+        assert asker.ask(word) == said
+        assert asker.repeated == 3
+        failures.clear()
+        monkeypatch.setattr("conformance.learn.query.ATTEMPTS", 2)
+        with pytest.raises(Inconclusive, match="disturbed 2 times: the stack hangs"):
+            asker.ask(word)
     finally:
         asker.close()
 
