@@ -172,6 +172,8 @@ class Judge:
         self._unread = self._marked = False
         """Text came that nobody has read; urgent text came: a call reads no further than to its mark."""
         self._accepted, self._over = start is State.ESTABLISHED, False
+        self._listener = start is State.LISTEN
+        """A listener was there when it began."""
         self._shut = False
         """The application sends no more."""
         self._active = False
@@ -347,12 +349,16 @@ class Judge:
 
     def _adopt(self, observed: Observed, nexts: list[State]) -> None:
         told, before = self._told(observed), set(self.states)
+        unknown = told is None and self._listener and not self._accepted
+        if unknown and State.SYN_RECEIVED in nexts:
+            nexts = [*nexts, State.LISTEN]  # perhaps it was a cookie, of which nothing is remembered (RFC 4987, 3.6)
         self.states = tuple(dict.fromkeys(nexts)) if told is None else (told,)
         if self._cookie and told is State.LISTEN:
             self.states = (State.LISTEN, State.SYN_RECEIVED)
             self._over = bool(before & st.SYNCHRONIZED)  # the cookie can be taken again, or not any more
         # A RST that the stack did not take, or one of its own that it did not mean: the tester's numbers are astray.
-        alive = self._cookie or told in st.SYNCHRONIZED | {State.SYN_RECEIVED}
+        # Where nothing tells the state, the listener may take a cookie once more.
+        alive = unknown or self._cookie or told in st.SYNCHRONIZED | {State.SYN_RECEIVED}
         self._over = self._over or (observed.reset and alive)
 
     def _told(self, observed: Observed) -> State | None:

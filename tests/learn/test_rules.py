@@ -212,6 +212,22 @@ def test_what_lies_behind_an_urgent_mark_may_be_unread(opened, text):
     assert judged(opened, text, lambda observed: None) is None
 
 
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("linux", "SYN; ACK; RST; SYN; ACK; data; FIN"),
+        ("linux", "SYN; RST; SYN; ACK; RST,ACK; ACK; SYN"),
+        ("linux:syncookies", "SYN; RST; ACK; data"),
+    ],
+)
+def test_what_tells_no_state_is_judged_by_what_may_be(target, text):
+    with asking(target, "flags") as asker:
+        walk = asker.watch(parse_word(text))
+    assert all(observed.oracle is None for observed in walk)
+    judge = Judge(CATALOGUE, start_of(asker.alphabet))
+    assert [judge.look(observed) for observed in walk] == [None] * len(walk)
+
+
 def still_opening(observed):
     observed.oracle = "SYN-SENT"
 
