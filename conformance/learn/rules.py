@@ -322,6 +322,8 @@ class Judge:
             return _has(observed, FIN) or (waits and not flags)
         if action.startswith("send RST"):
             return _has(observed, RST)
+        if verb == "abort" and state in st.OWN_FIN_SENT and not observed.fin_sent and _has(observed, RST):
+            return True  # the FIN waits behind text, and the state of before lasts until it goes (section 3.10.4)
         if action.startswith("send SYN"):
             return [flag & (SYN | ACK | FIN | RST) for flag in flags] == [SYN]  # ECN is asked for by others
         if verb == "send":

@@ -228,6 +228,17 @@ def test_what_tells_no_state_is_judged_by_what_may_be(target, text):
     assert [judge.look(observed) for observed in walk] == [None] * len(walk)
 
 
+@pytest.mark.parametrize("sent", [False, True])
+def test_an_abort_resets_where_the_fin_still_waits_behind_text(opened, sent):
+    def change(observed):
+        observed.fin_sent = sent
+        observed.replies = [Segment(RST | ACK, 1, 1)]
+        observed.at = [(1, 1)]
+
+    breach = judged(opened, "FIN; half-close; abort", change)
+    assert (breach is not None) is sent
+
+
 def still_opening(observed):
     observed.oracle = "SYN-SENT"
 
