@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,14 +17,11 @@ from conformance.learn.session import open_asker
 from conformance.targets.base import TargetError
 
 
-@pytest.fixture
-def asker():
+def _asker(name: str = "lwip", alphabet: str = "server") -> Asker:
     try:
-        opened = open_asker("lwip", load("server"))
+        return open_asker(name, load(alphabet))
     except TargetError as problem:
         pytest.skip(str(problem))
-    yield opened
-    opened.close()
 
 
 def _words(asker: Asker, count: int) -> list[tuple[str, ...]]:
@@ -30,39 +30,70 @@ def _words(asker: Asker, count: int) -> list[tuple[str, ...]]:
     return [tuple(draw.choice(letters) for _ in range(draw.randint(1, 12))) for _ in range(count)]
 
 
-def test_a_crowd_answers_as_one_does(asker):
+def _two(asker: Asker) -> Crowd:
     asker.processors = [min(asker.processors)] * 2  # two members, however many processors there are
-    words = _words(asker, 150)
-    crowd = Crowd(asker)
-    try:
-        before = asker.queries
-        said = crowd.ask_all(words)
-        assert asker.queries == before  # others were asked
-        assert said == asker.ask_all(words)
-        assert crowd.ask_all(words) == said
-        few = crowd.ask_all(words[:5])
-        assert few == said[:5]
-        members = [member.process for member in crowd._members]
-        assert len(members) == 2
-    finally:
-        crowd.close()
+    return Crowd(asker)
+
+
+def answers_as_one() -> None:
+    asker = _asker()
+    words, crowd = _words(asker, 150), _two(asker)
+    before = asker.queries
+    said = crowd.ask_all(words)
+    assert asker.queries == before  # others were asked
+    assert said == asker.ask_all(words)
+    assert crowd.ask_all(words) == said
+    assert crowd.ask_all(words[:5]) == said[:5]
+    members = [member.process for member in crowd._members]
+    assert len(members) == 2
+    crowd.close()
     assert not any(process.is_alive() for process in members)
     assert asker.ask(words[0]) == said[0]  # which the members have left whole
+    asker.close()
 
 
-def test_what_a_member_meets_is_raised(asker):
-    asker.processors = [min(asker.processors)] * 2
+def raises_what_a_member_meets() -> None:
+    asker = _asker()
 
     def another():
         raise TargetError("no more of these")
 
     asker.another = another
-    crowd = Crowd(asker)
+    crowd = _two(asker)
+    with pytest.raises(TargetError, match="no more of these"):
+        crowd.ask_all(_words(asker, 100))
+    crowd.close()
+    asker.close()
+
+
+@pytest.mark.parametrize("what", [answers_as_one, raises_what_a_member_meets], ids=lambda what: what.__name__)
+def test_a_crowd(what):
+    _asker().close()
+    # In a process of its own: one that has threads forks no others, and pytest's may have some.
+    code = f"from learn import test_crowd; test_crowd.{what.__name__}()"
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[1],
+        env=where,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_process_with_threads_asks_alone(monkeypatch):
+    asker = _asker()
     try:
-        with pytest.raises(TargetError, match="no more of these"):
-            crowd.ask_all(_words(asker, 100))
+        monkeypatch.setattr("threading.active_count", lambda: 2)
+        crowd = _two(asker)
+        words = _words(asker, 100)
+        assert crowd.side_by_side == 1
+        assert crowd.ask_all(words) == asker.ask_all(words)
+        assert not crowd._members
     finally:
-        crowd.close()
+        asker.close()
 
 
 def test_a_stack_in_virtual_time_and_its_tester_are_kept_to_one_processor():
